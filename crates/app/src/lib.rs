@@ -1,0 +1,1 @@
+//! Roles and wiring: the command line and what each verb does.

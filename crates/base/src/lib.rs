@@ -1,0 +1,1 @@
+//! Small vocabulary that every crate may use: quantities, durations, selectors, clock.

@@ -1,0 +1,3 @@
+//! The `kiban` binary: everything it does is in `kiban-app`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! App to Kubernetes objects: rules, laws, explanations, semantic diff.

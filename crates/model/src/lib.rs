@@ -1,0 +1,1 @@
+//! Vocabulary of applications: App, platform profile, environments, pins; YAML with positions.

@@ -1,0 +1,1 @@
+//! Scheduling simulation and plans: pure data in, plan out.

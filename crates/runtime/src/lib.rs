@@ -1,0 +1,1 @@
+//! The process: clock, TLS, HTTP server, shutdown.

@@ -1,0 +1,1 @@
+//! Fixtures for tests: embedded clusters, real clients, test data.
