@@ -1,0 +1,5 @@
+//! What each built-in kind does with its values: defaults, value checks, table columns.
+
+pub mod defaults;
+pub mod tables;
+pub mod validate;
