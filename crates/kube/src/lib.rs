@@ -1,1 +1,4 @@
 //! Kubernetes client: server-side apply, readiness, inventory, lease. The only crate that names kube-rs.
+
+pub mod object;
+pub mod readiness;
