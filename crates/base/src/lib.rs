@@ -1,3 +1,8 @@
 //! Small vocabulary that every crate may use: quantities, durations, selectors, clock.
 
 pub mod clock;
+
+pub mod duration;
+pub mod names;
+pub mod quantity;
+pub mod rng;
