@@ -4,4 +4,5 @@
 //! The table ([`table`]) is facts about the built-in types of one Kubernetes release. Everything
 //! else in this crate is a walk over a JSON value with a type of the table beside it.
 
+pub mod builtin;
 pub mod table;
