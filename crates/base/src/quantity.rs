@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::{Add, Neg, Sub};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -151,42 +152,6 @@ impl Quantity {
         self.exponent >= 0
     }
 
-    /// The sum. It keeps this quantity's family, but zero takes the other's. Sums that would need more than
-    /// 38 digits keep the first ones.
-    pub fn add(self, other: Self) -> Self {
-        let format = if self.is_zero() { other.format } else { self.format };
-        if other.is_zero() {
-            return self.with_format(format);
-        }
-        if self.is_zero() {
-            return other;
-        }
-        let (low, high) = if self.exponent <= other.exponent { (self, other) } else { (other, self) };
-        let sum = pow10(high.exponent - low.exponent)
-            .and_then(|p| high.value.checked_mul(p))
-            .and_then(|v| v.checked_add(low.value));
-        match sum {
-            Some(value) => Self::normal(value, low.exponent, format),
-            None => {
-                if self.magnitude() >= other.magnitude() {
-                    self.with_format(format)
-                } else {
-                    other.with_format(format)
-                }
-            }
-        }
-    }
-
-    /// The difference; the family as in [`Quantity::add`].
-    pub fn sub(self, other: Self) -> Self {
-        self.add(other.negate())
-    }
-
-    /// The amount with the other sign.
-    pub fn negate(self) -> Self {
-        Self { value: self.value.saturating_neg(), ..self }
-    }
-
     /// Strips factors of ten, so that equal amounts have one form, and rounds to a billionth.
     fn normal(mut value: i128, mut exponent: i32, format: Format) -> Self {
         if exponent < NANO {
@@ -227,6 +192,51 @@ fn divide_away(value: i128, digits: u32) -> i128 {
 
 fn limit(sign: i128) -> i128 {
     if sign < 0 { i128::MIN } else { i128::MAX }
+}
+
+/// The sum. It keeps the left side's family, but zero takes the other's. Sums that would need more than
+/// 38 digits keep the first ones.
+impl Add for Quantity {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        let format = if self.is_zero() { other.format } else { self.format };
+        if other.is_zero() {
+            return self.with_format(format);
+        }
+        if self.is_zero() {
+            return other;
+        }
+        let (low, high) = if self.exponent <= other.exponent { (self, other) } else { (other, self) };
+        let sum = pow10(high.exponent - low.exponent)
+            .and_then(|p| high.value.checked_mul(p))
+            .and_then(|v| v.checked_add(low.value));
+        match sum {
+            Some(value) => Self::normal(value, low.exponent, format),
+            None if self.magnitude() >= other.magnitude() => self,
+            None => other.with_format(format),
+        }
+    }
+}
+
+/// The difference; the family as in the sum.
+impl Sub for Quantity {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        self + -other
+    }
+}
+
+impl Neg for Quantity {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self { value: self.value.saturating_neg(), ..self }
+    }
+}
+
+impl std::iter::Sum for Quantity {
+    fn sum<I: Iterator<Item = Self>>(items: I) -> Self {
+        items.fold(Self::ZERO, Add::add)
+    }
 }
 
 impl Ord for Quantity {
