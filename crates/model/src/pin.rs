@@ -1,0 +1,64 @@
+//! `Pin`: which images run in an environment, written by tools (`<app>/env/<env>.pin.yaml`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::app::ApiVersion;
+use crate::text::{Digest, ImageRepo, Tag};
+
+/// The `kind` of a pin's file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PinKind {
+    /// Images of an app in an environment.
+    #[default]
+    Pin,
+}
+
+/// Which images of an app run in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pin {
+    /// Version of the file's format.
+    pub api_version: ApiVersion,
+    /// Kind of the file.
+    pub kind: PinKind,
+    /// Repository, as the app's file writes it, to image.
+    pub images: BTreeMap<ImageRepo, PinnedVersion>,
+}
+
+/// One image of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedVersion {
+    /// The digest that runs.
+    pub digest: Digest,
+    /// The tag by which people know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// The commit of the app's source that it was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// An image that is pinned: repository, digest and the tag by which people know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PinnedImage {
+    /// The repository.
+    pub repo: ImageRepo,
+    /// What runs.
+    #[serde(flatten)]
+    pub version: PinnedVersion,
+}
+
+impl fmt::Display for PinnedImage {
+    /// The reference that a container's `image` takes: `repo:tag@digest`, or `repo@digest` without a tag.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version.tag {
+            Some(tag) => write!(f, "{}:{tag}@{}", self.repo, self.version.digest),
+            None => write!(f, "{}@{}", self.repo, self.version.digest),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The rules behind the checked texts; each returns a sentence for the person who wrote the file.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The longest name of an app, team, environment or job: `kiban-inventory-<app>-<env>` and
+/// `<app>-<job>-<time>` must stay within Kubernetes' limits.
+pub const MAX_NAME: usize = 40;
+
+type Checked = Result<(), String>;
+
+fn is_label_char(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+}
+
+fn is_label(text: &str, max: usize) -> bool {
+    !text.is_empty()
+        && text.len() <= max
+        && text.chars().all(is_label_char)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+pub(super) fn name(text: &str) -> Checked {
+    if text.len() > MAX_NAME {
+        return Err(format!("{text:?} has {} characters, at most {MAX_NAME} are allowed", text.len()));
+    }
+    if is_label(text, MAX_NAME) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no name: use lower-case letters, digits and '-', with a letter or digit at both ends"
+    ))
+}
+
+pub(super) fn app_name(text: &str) -> Checked {
+    name(text)?;
+    if !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err(format!(
+            "{text:?} is no app name: it must begin with a letter, because a Service is called so"
+        ));
+    }
+    if text == "platform" {
+        return Err(
+            "an app cannot be called \"platform\": rendered/<env>/platform holds cluster-scoped objects"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+fn is_subdomain(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 253 && text.split('.').all(|label| is_label(label, 63))
+}
+
+pub(super) fn object_name(text: &str) -> Checked {
+    if is_subdomain(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no name of a Kubernetes object: use lower-case letters, digits, '-' and '.', at most 253"
+    ))
+}
+
+pub(super) fn port_name(text: &str) -> Checked {
+    let good = is_label(text, 15) && !text.contains("--") && text.chars().any(|c| c.is_ascii_lowercase());
+    if good {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no port name: use at most 15 lower-case letters, digits and single '-', with at least one letter"
+    ))
+}
+
+pub(super) fn var_name(text: &str) -> Checked {
+    let mut chars = text.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !first || !chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {
+        return Err(format!("{text:?} is no name of an environment variable: use letters, digits and '_'"));
+    }
+    for (prefix, owner) in [("KUBERNETES_", "Kubernetes"), ("KIBAN_", "Kiban")] {
+        if text.starts_with(prefix) {
+            return Err(format!("environment variables that begin with {prefix} are set by {owner}"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn host(text: &str) -> Checked {
+    let bare = text.strip_prefix("*.").unwrap_or(text);
+    if text.contains("://") {
+        return Err(format!("{text:?} is a URL: give the host name alone"));
+    }
+    if text.contains('/') || text.contains(':') {
+        return Err(format!("{text:?} is no host name: give a path or port in its own field"));
+    }
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(format!("{text:?} is an address: a host name is needed"));
+    }
+    if text.chars().any(|c| c.is_ascii_uppercase()) {
+        return Err(format!("{text:?} is no host name: write it in lower case"));
+    }
+    if is_subdomain(bare) && bare.contains('.') {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no host name such as orders.example.com"))
+}
+
+pub(super) fn url_path(text: &str) -> Checked {
+    if !text.starts_with('/') {
+        return Err(format!("{text:?} is no path: it must begin with '/'"));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#')) {
+        return Err(format!("{text:?} is no path: it holds a space, '?' or '#'"));
+    }
+    Ok(())
+}
+
+pub(super) fn file_path(text: &str) -> Checked {
+    if !text.starts_with('/') {
+        return Err(format!("{text:?} is no path in the container: it must begin with '/'"));
+    }
+    let tail = &text[1..];
+    if tail.is_empty() || text.contains([':', '\0']) || tail.split('/').any(|p| matches!(p, "" | "." | ".."))
+    {
+        return Err(format!(
+            "{text:?} is no path in the container: it holds ':', an empty part, '.' or '..', or is '/'"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn relative_path(text: &str) -> Checked {
+    let bad = text.contains(['\\', ':', '\0']) || text.split('/').any(|p| matches!(p, "" | "." | ".."));
+    if bad {
+        return Err(format!("{text:?} is no path inside the app's folder"));
+    }
+    Ok(())
+}
+
+fn is_registry(part: &str) -> bool {
+    let (name, port) = part.split_once(':').unwrap_or((part, "0"));
+    let labels = name.split('.').all(|l| {
+        !l.is_empty()
+            && l.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    });
+    labels && port.parse::<u16>().is_ok()
+}
+
+/// One component of a repository's path: runs of `[a-z0-9]` with `.`, `_`, `__` or dashes between them.
+fn is_path_component(part: &str) -> bool {
+    let alnum = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !part.starts_with(alnum) || !part.ends_with(alnum) {
+        return false;
+    }
+    part.split(alnum)
+        .filter(|s| !s.is_empty())
+        .all(|s| matches!(s, "." | "_" | "__") || s.chars().all(|c| c == '-'))
+}
+
+pub(super) fn image_repo(text: &str) -> Checked {
+    if text.contains('@') {
+        return Err(format!("image {text:?} has a digest: the environment's pin file says which image runs"));
+    }
+    let (registry, path) = match text.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
+        _ => (None, text),
+    };
+    if let Some((_, tag)) = path.rsplit_once(':') {
+        return Err(format!(
+            "image {text:?} has a tag ({tag}): the environment's pin file says which image runs"
+        ));
+    }
+    let good = text.len() <= 255
+        && registry.is_none_or(is_registry)
+        && !path.is_empty()
+        && path.split('/').all(is_path_component);
+    if good {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is no image repository such as registry.example/team/app"))
+    }
+}
+
+pub(super) fn digest(text: &str) -> Checked {
+    let hex = text.strip_prefix("sha256:").unwrap_or_default();
+    if hex.len() == 64 && hex.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no digest: sha256: and 64 hexadecimal digits are needed"))
+}
+
+pub(super) fn tag(text: &str) -> Checked {
+    let mut chars = text.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+    if first && text.len() <= 128 && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+    {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no image tag"))
+}
+
+pub(super) fn git_url(text: &str) -> Checked {
+    let scheme = ["https://", "ssh://", "git@"].iter().any(|p| text.len() > p.len() && text.starts_with(p));
+    if scheme && !text.chars().any(char::is_whitespace) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no git URL: begin with https://, ssh:// or git@"))
+}
+
+pub(super) fn quantity(text: &str) -> Checked {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = &text[number.len()..];
+    let known = ["", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].contains(&unit);
+    if known && number.parse::<f64>().is_ok_and(|n| n > 0.0) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no quantity such as 250m or 512Mi"))
+}
+
+pub(super) fn cidr(text: &str) -> Checked {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(ip, bits)| Some((ip.parse::<IpAddr>().ok()?, bits.parse::<u8>().ok()?)));
+    match parsed {
+        Some((IpAddr::V4(_), bits)) if bits <= 32 => Ok(()),
+        Some((IpAddr::V6(_), bits)) if bits <= 128 => Ok(()),
+        _ => Err(format!("{text:?} is no block of addresses such as 10.20.0.0/16")),
+    }
+}
+
+pub(super) fn schedule(text: &str) -> Checked {
+    if text.starts_with('@') || text.split_whitespace().count() == 5 {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no cron schedule: five fields are needed"))
+}
+
+pub(super) fn time_zone(text: &str) -> Checked {
+    if text.is_empty() { Err("an empty time zone".into()) } else { Ok(()) }
+}
+
+fn is_qualified_name(text: &str) -> bool {
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    text.len() <= 63
+        && text.starts_with(ends)
+        && text.ends_with(ends)
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+pub(super) fn label_key(text: &str) -> Checked {
+    let (prefix, name) = match text.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, text),
+    };
+    if !is_qualified_name(name) || prefix.is_some_and(|p| !is_subdomain(p)) {
+        return Err(format!("{text:?} is no key of a label or annotation: [prefix/]name is needed"));
+    }
+    Ok(())
+}
+
+pub(super) fn meta_key(text: &str) -> Checked {
+    label_key(text)?;
+    let prefix = text.split_once('/').map(|(prefix, _)| prefix);
+    let owned = |p: &str| {
+        ["kiban.dev", "kubernetes.io", "k8s.io"].iter().any(|d| p == *d || p.ends_with(&format!(".{d}")))
+    };
+    match prefix {
+        Some(p) if owned(p) => Err(format!("{text:?} cannot be set: {p}/ is taken")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn label_value(text: &str) -> Checked {
+    if text.is_empty() || is_qualified_name(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no label value: at most 63 characters of A-Z a-z 0-9 . _ -, alphanumeric at both ends"
+    ))
+}
+
+pub(super) fn uid(text: &str) -> Checked {
+    let lengths = text.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+    if lengths && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f' | '-')) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no UID: kubectl get namespace kube-system -o jsonpath={{.metadata.uid}} prints it"
+    ))
+}
+
+/// Milliseconds of one unit.
+const UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no duration such as 800ms, 60s or 1h30m");
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+        return Err(format!("{text:?} needs a unit, such as {text}s or {text}ms"));
+    }
+    let (mut rest, mut total) = (text, 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let size = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?.1;
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(size)).ok_or_else(bad)?;
+        total = total.checked_add(part).ok_or_else(bad)?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(bad()) } else { Ok(Duration::from_millis(total)) }
+}
+
+pub(super) fn percent(text: &str) -> Result<u32, String> {
+    let bad = || format!("{text:?} is no share such as 60% or 99.95%");
+    let Some(number) = text.strip_suffix('%') else {
+        return match text.parse::<f64>() {
+            Ok(_) => Err(format!("{text:?} needs its sign: {text}%")),
+            Err(_) => Err(bad()),
+        };
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 4 || whole.len() > 4 {
+        return Err(bad());
+    }
+    let whole: u32 = whole.parse().map_err(|_| bad())?;
+    let part: u32 = format!("{part:0<4}").parse().map_err(|_| bad())?;
+    let ppm = whole * 10_000 + part;
+    if ppm > 10_000_000 { Err(format!("{text:?} is more than 1000%")) } else { Ok(ppm) }
+}
