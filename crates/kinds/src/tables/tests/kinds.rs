@@ -1,0 +1,1 @@
+//! The cells of every kind but pods.
