@@ -1,5 +1,6 @@
 //! What each built-in kind does with its values: defaults, value checks, table columns.
 
 pub mod defaults;
+pub mod fields;
 pub mod tables;
 pub mod validate;

@@ -10,8 +10,8 @@
 
 mod admission;
 mod autoscaling;
-mod cell;
-mod core;
+pub(crate) mod cell;
+mod cluster;
 mod devices;
 mod evictions;
 mod network;
@@ -277,7 +277,7 @@ static PRINTERS: &[&[Printer]] = &[
     workloads::PRINTERS,
     autoscaling::PRINTERS,
     network::PRINTERS,
-    core::PRINTERS,
+    cluster::PRINTERS,
     storage::PRINTERS,
     admission::PRINTERS,
     devices::PRINTERS,

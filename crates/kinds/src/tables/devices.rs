@@ -4,7 +4,7 @@ use kiban_base::clock::Timestamp;
 use serde_json::Value;
 
 use super::cell::{age, at, cells, condition, condition_true, items, number, set, since, text, text_or};
-use super::core::{NAME_AND_AGE, name_and_age};
+use super::cluster::{NAME_AND_AGE, name_and_age};
 use super::{AGE, NAME, Printer, integer, string};
 
 pub(super) static PRINTERS: &[Printer] = &[

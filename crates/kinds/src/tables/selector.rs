@@ -1,5 +1,6 @@
 //! Label maps and label selectors as the API prints them.
 
+use kiban_base::selector::LabelSelector;
 use serde_json::{Map, Value};
 
 use super::cell::{at, items, map, strings, text};
@@ -19,28 +20,7 @@ pub(super) fn selector(object: &Value, path: &str) -> String {
 
 /// The selector in its query form, empty for none; [`None`] for one that is not well formed.
 pub(super) fn expression(selector: &Value) -> Option<String> {
-    let mut parts: Vec<(&str, String)> = Vec::new();
-    for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
-        parts.push((key, format!("{key}={}", value.as_str()?)));
-    }
-    for requirement in items(selector, "matchExpressions") {
-        let key = text(requirement, "key");
-        let mut values = strings(requirement, "values");
-        values.sort_unstable();
-        let part = match text(requirement, "operator") {
-            "In" if !values.is_empty() => format!("{key} in ({})", values.join(",")),
-            "NotIn" if !values.is_empty() => format!("{key} notin ({})", values.join(",")),
-            "Exists" if values.is_empty() => key.to_owned(),
-            "DoesNotExist" if values.is_empty() => format!("!{key}"),
-            _ => return None,
-        };
-        if key.is_empty() {
-            return None;
-        }
-        parts.push((key, part));
-    }
-    parts.sort_by_key(|(key, _)| *key);
-    Some(parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>().join(","))
+    LabelSelector::from_object(selector).ok().map(|s| s.to_string())
 }
 
 /// The selector in the debug form of the API's Go type, which admission bindings print.

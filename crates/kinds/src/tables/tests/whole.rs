@@ -117,6 +117,18 @@ fn every_kind_has_a_printer_or_is_known_to_have_none() {
 }
 
 #[test]
+fn every_kind_of_the_type_table_is_listed_here() {
+    let schema = kiban_schema::table::Schema::builtin();
+    let listed = schema.resources().filter(|k| k.verbs.iter().any(|v| v == "list"));
+    let missing: Vec<String> = listed
+        .filter(|k| !kinds().contains(&(k.group.as_str(), k.kind.as_str())))
+        .map(|k| format!("{}/{}", k.group, k.kind))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(schema.resources().any(|k| k.kind == "Pod"));
+}
+
+#[test]
 fn columns_are_well_formed() {
     for (group, kind) in kinds() {
         let columns = columns(group, kind);
