@@ -428,6 +428,8 @@ fn nodes_say_whether_they_take_pods() {
         (node(ready("True"), true), "Ready,SchedulingDisabled"),
         (node(ready("False"), false), "NotReady"),
         (node(ready("Unknown"), true), "NotReady,SchedulingDisabled"),
+        // Of two conditions of one type the last counts.
+        (node(json!([{"type": "Ready", "status": "True"}, {"type": "Ready"}]), false), "NotReady"),
         (node(json!([]), false), "Unknown"),
         (node(json!([]), true), "Unknown,SchedulingDisabled"),
     ];

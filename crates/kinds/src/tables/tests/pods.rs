@@ -65,6 +65,8 @@ fn containers_decide_the_status_word() {
         (vec![ended("", 3)], "False", "0/1", "ExitCode:3"),
         (vec![json!({"state": {"terminated": {"signal": 9, "exitCode": 137}}})], "False", "0/1", "Signal:9"),
         (vec![ended("Completed", 0)], "False", "0/1", "Completed"),
+        // The condition lags behind: nothing runs any more.
+        (vec![ended("Completed", 0)], "True", "0/1", "Completed"),
         // One is done, the pod as a whole still serves.
         (vec![ended("Completed", 0), running(true)], "True", "1/2", "Running"),
         (vec![ended("Completed", 0), running(true)], "False", "1/2", "NotReady"),
