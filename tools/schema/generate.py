@@ -50,7 +50,7 @@ def fail(text):
 
 
 def go_facts():
-    out = subprocess.run(["go", "run", "."], cwd=os.path.join(HERE, "facts"), check=True,
+    out = subprocess.run(["go", "run", "./facts"], cwd=HERE, check=True,
                          stdout=subprocess.PIPE)
     return json.loads(out.stdout)
 
@@ -234,8 +234,8 @@ def always(f, shape):
         return True
     if f.get("pointer") or shape.startswith(("[]", "{}")):
         return False
-    return shape in ("quantity", "intorstring", "time", "microtime", "duration", "any") and \
-        f["go"] != "v1.Duration" or shape not in SCALARS
+    return shape in ("quantity", "intorstring", "time", "microtime", "duration", "any") or \
+        shape not in SCALARS
 
 
 PREFIXES = {}
@@ -308,8 +308,6 @@ def main():
     by_gvk["", "v1", "Status"] = meta + "Status"
     table = Table(facts, defs)
     kind_rows = list(kind_lines(found, table, by_gvk))
-    for name in kinds.EXTRA_TYPES:
-        table.add(name)
     type_rows = list(table.lines())
     prefix_rows = ["prefix %s %s" % (s, p) for p, s in sorted(PREFIXES.items(), key=lambda x: x[1])]
     if len(set(PREFIXES.values())) != len(PREFIXES):

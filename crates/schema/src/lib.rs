@@ -5,4 +5,10 @@
 //! else in this crate is a walk over a JSON value with a type of the table beside it.
 
 pub mod builtin;
+pub mod json;
+pub mod proto;
+pub mod strict;
+pub mod patch;
+pub mod smp;
+pub mod ssa;
 pub mod table;
