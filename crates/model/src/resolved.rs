@@ -8,8 +8,10 @@ use serde_json::Value;
 use crate::app::{App, Job, Resources, Size};
 use crate::origin::{Origin, Origins};
 use crate::pin::PinnedImage;
+use crate::problem::{Kind, Problem};
 use crate::profile::{Environment, Platform, Tier};
 use crate::text::{FilePath, Name};
+use crate::yaml::{Node, find};
 
 /// An app in one environment: profile < app < environment < pin, merged.
 #[derive(Clone, Debug)]
@@ -39,6 +41,10 @@ pub struct Resolved {
     pub origins: Origins,
     /// Where each value of `platform` was set.
     pub platform_origins: Arc<Origins>,
+    /// The merged file, for problems that point into it.
+    pub tree: Arc<Node>,
+    /// Whether the file was good but for keys that nobody reads: then laws can be checked on it.
+    pub sound: bool,
 }
 
 /// An object that the renderer passes through.
@@ -62,6 +68,11 @@ impl Resolved {
     /// Where the value at `path` (`scale.from`, `ports.http`) was set, or the nearest value that holds it.
     pub fn origin(&self, path: &str) -> Option<&Origin> {
         self.origins.nearest(path)
+    }
+
+    /// A problem with the value at `path`, or with the nearest one around it.
+    pub fn problem(&self, path: &[&str], message: impl Into<String>) -> Problem {
+        Problem::at(find(&self.tree, path, false), Kind::Law, message)
     }
 
     /// CPU, memory and disk of a run of `job`.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::text::SHORT_FORM;
 use schemars::{Schema, SchemaGenerator};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -68,6 +69,9 @@ impl<'de, T: Short> Visitor<'de> for ShortVisitor<T> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::EXPECTING)
     }
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<T, D::Error> {
+        d.deserialize_any(self)
+    }
     fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<T, E> {
         self.text(v, serde::de::Unexpected::Str(v))
     }
@@ -97,7 +101,7 @@ impl<'de, T: Short> Visitor<'de> for ShortVisitor<T> {
 }
 
 pub(crate) fn read<'de, T: Short, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_any(ShortVisitor(PhantomData))
+    deserializer.deserialize_newtype_struct(SHORT_FORM, ShortVisitor(PhantomData))
 }
 
 pub(crate) fn schema<T: Short>(generator: &mut SchemaGenerator) -> Schema {

@@ -18,7 +18,12 @@ pub use checks::MAX_NAME;
 /// one sees an ordinary newtype.
 pub const SOURCE_TEXT: &str = "$kiban::text";
 
-/// Asks `deserializer` for a scalar's source text.
+/// As [`SOURCE_TEXT`], but what some reader of YAML takes for a boolean or nothing is refused.
+pub const CHECKED_TEXT: &str = "$kiban::checked";
+/// As [`CHECKED_TEXT`] for scalars; lists and maps are read as such.
+pub const SHORT_FORM: &str = "$kiban::short";
+
+/// Asks `deserializer` for a scalar's source text; see [`CHECKED_TEXT`].
 ///
 /// # Errors
 /// When the value is no scalar.
@@ -28,16 +33,13 @@ pub fn source_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
         type Value = String;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a scalar")
+            f.write_str("a text")
         }
         fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<String, D::Error> {
             d.deserialize_any(self)
         }
         fn visit_str<E>(self, v: &str) -> Result<String, E> {
             Ok(v.to_owned())
-        }
-        fn visit_bool<E>(self, v: bool) -> Result<String, E> {
-            Ok(v.to_string())
         }
         fn visit_i64<E>(self, v: i64) -> Result<String, E> {
             Ok(v.to_string())
@@ -49,7 +51,7 @@ pub fn source_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
             Ok(v.to_string())
         }
     }
-    deserializer.deserialize_newtype_struct(SOURCE_TEXT, Scalar)
+    deserializer.deserialize_newtype_struct(CHECKED_TEXT, Scalar)
 }
 
 /// Declares a text type that is checked when it is made.
@@ -193,7 +195,7 @@ checked_text!(
 );
 checked_text!(
     /// A positive amount of CPU, memory or disk in Kubernetes' notation: `250m`, `512Mi`.
-    Quantity, checks::quantity, "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
+    Quantity, checks::quantity, "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]+)?$",
     "Quantity in Kubernetes' notation: 250m, 512Mi, 2"
 );
 checked_text!(
@@ -229,6 +231,14 @@ checked_text!(
     /// The UID of an object of Kubernetes, lower-case.
     Uid, checks::uid, "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "UID of an object"
 );
+
+impl Quantity {
+    /// The amount, to compare and to count with.
+    pub fn amount(&self) -> kiban_base::quantity::Quantity {
+        // What exists was parsed when it was made.
+        kiban_base::quantity::Quantity::parse(&self.0).unwrap_or(kiban_base::quantity::Quantity::ZERO)
+    }
+}
 
 /// A span of time: `800ms`, `60s`, `1h30m`, `7d`. Whole milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -278,7 +288,7 @@ impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.as_millis();
         for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-            if ms >= size && ms % size == 0 {
+            if ms >= size && ms.is_multiple_of(size) {
                 return write!(f, "{}{unit}", ms / size);
             }
         }

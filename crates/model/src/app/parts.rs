@@ -520,7 +520,7 @@ impl<'de> Deserialize<'de> for EnvValue {
                 f.write_str(EnvValue::EXPECTING)
             }
             fn visit_newtype_struct<D: serde::Deserializer<'de>>(self, d: D) -> Result<EnvValue, D::Error> {
-                crate::short::read(d)
+                d.deserialize_any(self)
             }
             fn visit_str<E>(self, v: &str) -> Result<EnvValue, E> {
                 Ok(EnvValue::Text(v.to_owned()))

@@ -367,7 +367,7 @@ impl Peer {
 
 /// Network policies, and whom they let through for the platform's own needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Network {
     /// Whether network policies are rendered.
     pub policies: bool,

@@ -3,22 +3,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use kiban_base::{cron, names, quantity};
+
 /// The longest name of an app, team, environment or job: `kiban-inventory-<app>-<env>` and
 /// `<app>-<job>-<time>` must stay within Kubernetes' limits.
 pub const MAX_NAME: usize = 40;
 
 type Checked = Result<(), String>;
 
-fn is_label_char(c: char) -> bool {
-    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
-}
-
 fn is_label(text: &str, max: usize) -> bool {
-    !text.is_empty()
-        && text.len() <= max
-        && text.chars().all(is_label_char)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    text.len() <= max && names::is_dns1123_label(text)
 }
 
 pub(super) fn name(text: &str) -> Checked {
@@ -49,12 +43,8 @@ pub(super) fn app_name(text: &str) -> Checked {
     Ok(())
 }
 
-fn is_subdomain(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 253 && text.split('.').all(|label| is_label(label, 63))
-}
-
 pub(super) fn object_name(text: &str) -> Checked {
-    if is_subdomain(text) {
+    if names::is_dns1123_subdomain(text) {
         return Ok(());
     }
     Err(format!(
@@ -63,8 +53,7 @@ pub(super) fn object_name(text: &str) -> Checked {
 }
 
 pub(super) fn port_name(text: &str) -> Checked {
-    let good = is_label(text, 15) && !text.contains("--") && text.chars().any(|c| c.is_ascii_lowercase());
-    if good {
+    if names::is_port_name(text) {
         return Ok(());
     }
     Err(format!(
@@ -73,9 +62,7 @@ pub(super) fn port_name(text: &str) -> Checked {
 }
 
 pub(super) fn var_name(text: &str) -> Checked {
-    let mut chars = text.chars();
-    let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if !first || !chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {
+    if !names::is_strict_env_var_name(text) {
         return Err(format!("{text:?} is no name of an environment variable: use letters, digits and '_'"));
     }
     for (prefix, owner) in [("KUBERNETES_", "Kubernetes"), ("KIBAN_", "Kiban")] {
@@ -100,7 +87,7 @@ pub(super) fn host(text: &str) -> Checked {
     if text.chars().any(|c| c.is_ascii_uppercase()) {
         return Err(format!("{text:?} is no host name: write it in lower case"));
     }
-    if is_subdomain(bare) && bare.contains('.') {
+    if names::is_dns1123_subdomain(bare) && bare.contains('.') {
         return Ok(());
     }
     Err(format!("{text:?} is no host name such as orders.example.com"))
@@ -211,13 +198,34 @@ pub(super) fn git_url(text: &str) -> Checked {
 }
 
 pub(super) fn quantity(text: &str) -> Checked {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = &text[number.len()..];
-    let known = ["", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].contains(&unit);
-    if known && number.parse::<f64>().is_ok_and(|n| n > 0.0) {
-        return Ok(());
+    let Ok(amount) = quantity::Quantity::parse(text) else {
+        return Err(format!("{text:?} is no quantity such as 250m or 512Mi{}", unit_hint(text)));
+    };
+    if amount.is_zero() || amount.is_negative() {
+        return Err(format!("{text:?} must be more than zero"));
     }
-    Err(format!("{text:?} is no quantity such as 250m or 512Mi"))
+    Ok(())
+}
+
+/// Units that people write and Kubernetes does not know.
+const UNIT_HINTS: [(&str, &str); 10] = [
+    ("KB", "Ki"),
+    ("kb", "Ki"),
+    ("K", "Ki"),
+    ("MB", "Mi"),
+    ("mb", "Mi"),
+    ("MiB", "Mi"),
+    ("Mb", "Mi"),
+    ("GB", "Gi"),
+    ("gb", "Gi"),
+    ("GiB", "Gi"),
+];
+
+fn unit_hint(text: &str) -> String {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(number.len()..).unwrap_or_default();
+    let known = UNIT_HINTS.iter().find(|(wrong, _)| *wrong == unit);
+    known.map(|(_, right)| format!("; did you mean \"{number}{right}\"?")).unwrap_or_default()
 }
 
 pub(super) fn cidr(text: &str) -> Checked {
@@ -232,33 +240,21 @@ pub(super) fn cidr(text: &str) -> Checked {
 }
 
 pub(super) fn schedule(text: &str) -> Checked {
-    if text.starts_with('@') || text.split_whitespace().count() == 5 {
-        return Ok(());
+    match cron::Schedule::parse(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{text:?} is no cron schedule: {error}")),
     }
-    Err(format!("{text:?} is no cron schedule: five fields are needed"))
 }
 
 pub(super) fn time_zone(text: &str) -> Checked {
-    if text.is_empty() { Err("an empty time zone".into()) } else { Ok(()) }
-}
-
-fn is_qualified_name(text: &str) -> bool {
-    let ends = |c: char| c.is_ascii_alphanumeric();
-    text.len() <= 63
-        && text.starts_with(ends)
-        && text.ends_with(ends)
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    cron::check_time_zone(text).map_err(|_| format!("{text:?} is no time zone such as Asia/Tokyo or Etc/UTC"))
 }
 
 pub(super) fn label_key(text: &str) -> Checked {
-    let (prefix, name) = match text.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, text),
-    };
-    if !is_qualified_name(name) || prefix.is_some_and(|p| !is_subdomain(p)) {
-        return Err(format!("{text:?} is no key of a label or annotation: [prefix/]name is needed"));
+    if names::is_qualified_name(text) {
+        return Ok(());
     }
-    Ok(())
+    Err(format!("{text:?} is no key of a label or annotation: [prefix/]name is needed"))
 }
 
 pub(super) fn meta_key(text: &str) -> Checked {
@@ -274,7 +270,7 @@ pub(super) fn meta_key(text: &str) -> Checked {
 }
 
 pub(super) fn label_value(text: &str) -> Checked {
-    if text.is_empty() || is_qualified_name(text) {
+    if names::is_label_value(text) {
         return Ok(());
     }
     Err(format!(
