@@ -49,6 +49,80 @@ fn messages_decode_as_kubernetes_decodes_them() {
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+#[derive(serde::Deserialize)]
+struct Sent {
+    command: String,
+    proto: String,
+    out: Option<Value>,
+}
+
+/// What the commands without a client-side dry run ask for.
+fn reviews() -> Vec<(&'static str, Value)> {
+    let access = |attributes: Value| {
+        let mut v = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "metadata": {}, "status": {"allowed": false}
+        });
+        v["spec"] = attributes;
+        v
+    };
+    vec![
+        (
+            "create token builder --duration=1h --audience=api",
+            json!({
+                "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {},
+                "spec": {"audiences": ["api"], "boundObjectRef": null, "expirationSeconds": 3600},
+                "status": {"expirationTimestamp": null, "token": ""}
+            }),
+        ),
+        (
+            "auth can-i create pods",
+            access(json!({"resourceAttributes": {
+                "namespace": "default", "verb": "create", "resource": "pods"}})),
+        ),
+        (
+            "auth can-i get /metrics",
+            access(json!({"nonResourceAttributes": {"path": "/metrics", "verb": "get"}})),
+        ),
+        (
+            "auth can-i --list",
+            json!({
+                "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+                "metadata": {}, "spec": {"namespace": "default"},
+                "status": {"incomplete": false, "nonResourceRules": null, "resourceRules": null}
+            }),
+        ),
+        (
+            "auth whoami",
+            json!({
+                "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
+                "metadata": {}, "status": {"userInfo": {}}
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn what_kubectl_sends_is_what_it_says_that_it_sends() {
+    use ::base64::Engine;
+    let schema = Schema::builtin();
+    let reviews = reviews();
+    for line in include_str!("../../tests/golden/kubectl.jsonl").lines() {
+        let sent: Sent = serde_json::from_str(line).unwrap();
+        let bytes = ::base64::engine::general_purpose::STANDARD.decode(&sent.proto).unwrap();
+        let ours = decode_envelope(schema, &bytes).unwrap();
+        let review = reviews.iter().find(|(command, _)| *command == sent.command);
+        let want = sent.out.or_else(|| review.map(|(_, v)| v.clone())).unwrap();
+        let id = schema.type_of(&ours.api_version, &ours.kind).unwrap();
+        let mut want = strict::normalise(schema, id, want).unwrap();
+        // kubectl prints the namespace that it puts in the URL.
+        if ours.value["metadata"].get("namespace").is_none() {
+            want["metadata"].as_object_mut().unwrap().remove("namespace");
+        }
+        assert_eq!(ours.value, want, "{}", sent.command);
+    }
+}
+
 #[test]
 fn truncated_messages_are_errors_or_shorter_objects() {
     for (_, bytes) in cases().iter().step_by(7) {
