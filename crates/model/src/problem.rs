@@ -107,7 +107,8 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let extends = length >= 3 && candidate.starts_with(text) || text.starts_with(candidate);
             // A candidate of which nothing remains is no typo.
             let near = distance <= allowed && distance < candidate.chars().count().max(length);
-            (near || extends && !candidate.is_empty()).then_some((distance, candidate))
+            let rank = if extends && !candidate.is_empty() { distance.min(1) } else { distance };
+            (near || rank == 1).then_some((rank, candidate))
         })
         .min()
         .map(|(_, candidate)| candidate)

@@ -11,6 +11,8 @@ use crate::origin::Layer;
 mod merge;
 mod parse;
 mod plain;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 

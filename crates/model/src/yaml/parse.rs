@@ -278,9 +278,9 @@ impl Builder<'_> {
         Problem::at(&mark, Kind::Syntax, format!("no valid YAML: {}", error.info()))
     }
 
-    /// The first tab in the indentation of the line in which the parser stopped, or of the two before.
+    /// A tab in the indentation of the line in which the parser stopped, or of its neighbours.
     fn tab_before(&self, line: usize) -> Option<Mark> {
-        (line.saturating_sub(2).max(1)..=line).find_map(|number| {
+        [line, line.saturating_add(1), line.saturating_sub(1)].into_iter().find_map(|number| {
             let text = self.source.line(u32::try_from(number).ok()?)?;
             let indent = text.find(|c: char| c != ' ' && c != '\t' && c != '-').unwrap_or(text.len());
             let at = text.get(..indent)?.find('\t')?;

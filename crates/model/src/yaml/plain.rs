@@ -124,12 +124,14 @@ impl Plain {
         if NOT_A_NUMBER.contains(&text) || infinite(text).is_some() {
             return Self::core(text);
         }
-        let bare = text.replace('_', "");
+        // go-yaml drops `_` only where a digit or a sign comes first.
+        let bare = if text.starts_with('.') { text.to_owned() } else { text.replace('_', "") };
         if let Some(found) = go_int(&bare) {
             return found;
         }
         if is_float(&bare) {
-            return bare.parse().map_or(Self::Text, Self::Float);
+            // Go calls what is beyond a double no number.
+            return bare.parse().ok().filter(|n: &f64| n.is_finite()).map_or(Self::Text, Self::Float);
         }
         Self::Text
     }

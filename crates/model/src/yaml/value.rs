@@ -70,7 +70,8 @@ fn kubernetes(node: &Node) -> Result<Value, Problem> {
             let bad = |what: &str| Problem::at(&node.mark, Kind::Value, format!("{:?} is {what}", s.text));
             let value = match s.tag.as_deref() {
                 None if s.is_plain() => plain(&s.text, Plain::kubernetes(&s.text)),
-                None | Some("str" | "binary" | "timestamp") => Some(s.text.as_str().into()),
+                None | Some("str" | "timestamp") => Some(s.text.as_str().into()),
+                Some("binary") => Some(binary(&s.text).ok_or_else(|| bad("no base64 of a text"))?.into()),
                 Some(tag) => tagged(&s.text, tag).ok_or_else(|| bad(&format!("no !!{tag}"))).map(Some)?,
             };
             value.ok_or_else(|| bad("a number that JSON cannot hold"))
@@ -78,20 +79,26 @@ fn kubernetes(node: &Node) -> Result<Value, Problem> {
         Tree::List(items) => items.iter().map(kubernetes).collect(),
         Tree::Map(entries) => {
             let mut map = Map::new();
-            let mut merged = Map::new();
             for entry in entries {
                 if entry.name() == "<<" && entry.key.is_plain_scalar() {
+                    // Against YAML's own rule, keys before a merge give way to it: go-yaml has it so.
+                    let mut merged = Map::new();
                     merge_key(&entry.value, &mut merged)?;
+                    map.extend(merged);
                 } else {
                     map.insert(key_text(&entry.key)?, kubernetes(&entry.value)?);
                 }
             }
-            for (key, value) in merged {
-                map.entry(key).or_insert(value);
-            }
             Ok(Value::Object(map))
         }
     }
+}
+
+fn binary(text: &str) -> Option<String> {
+    use base64::Engine as _;
+    let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(packed).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 fn tagged(text: &str, tag: &str) -> Option<Value> {
