@@ -58,9 +58,9 @@ pub enum Outcome {
     /// Bind it.
     Bind(Decision),
     /// Evict some pods, nominate the node, and try again when they are gone.
-    Evict(Eviction, Unschedulable),
+    Evict(Eviction, Box<Unschedulable>),
     /// Wait.
-    Wait(Unschedulable),
+    Wait(Box<Unschedulable>),
 }
 
 /// The scheduler with the cluster as it knows it. A clone is independent: a plan can be tried on it.
@@ -146,8 +146,9 @@ impl Scheduler {
     }
 
     /// Finds a node for a pod. Nothing changes but the turn of the search: the caller binds the pod and
-    /// says so with [`Scheduler::set_pod`].
-    pub fn schedule(&mut self, pod: &Pod) -> Result<Decision, Unschedulable> {
+    /// says so with [`Scheduler::set_pod`]. A pod that is counted already is its own neighbour: take it away
+    /// before asking where else it could go.
+    pub fn schedule(&mut self, pod: &Pod) -> Result<Decision, Box<Unschedulable>> {
         if !pod.template().gates.is_empty() {
             return Err(self.pending(true, None));
         }
@@ -188,19 +189,19 @@ impl Scheduler {
         Ask::new(&self.cluster, pod.key.clone(), class, pod.node.clone())
     }
 
-    fn pending(&self, gated: bool, before: Option<Reason>) -> Unschedulable {
-        Unschedulable {
+    fn pending(&self, gated: bool, before: Option<Reason>) -> Box<Unschedulable> {
+        Box::new(Unschedulable {
             nodes: self.nodes(),
             gated,
             before,
             tally: Tally::default(),
             candidates: Vec::new(),
             preemption: String::new(),
-        }
+        })
     }
 
     /// The nodes to look at: all, or those that the pod's node affinity names.
-    fn search_order(&mut self, pod: &Pod) -> Result<Arc<Vec<u32>>, Unschedulable> {
+    fn search_order(&mut self, pod: &Pod) -> Result<Arc<Vec<u32>>, Box<Unschedulable>> {
         let Some(names) = pod.template().node_affinity.named() else { return Ok(self.cluster.order()) };
         if names.is_empty() {
             return Err(self.pending(false, Some(Reason::AffinityConflict)));
@@ -208,9 +209,11 @@ impl Scheduler {
         Ok(Arc::new(names.iter().filter_map(|n| self.cluster.node_id(n)).collect()))
     }
 
-    fn search(&mut self, ask: &Ask, order: &[u32]) -> Result<Found, Unschedulable> {
+    fn search(&mut self, ask: &Ask, order: &[u32]) -> Result<Found, Box<Unschedulable>> {
         let wanted = self.wanted(order.len());
-        let start = if order.is_empty() { 0 } else { self.next % order.len() };
+        // A search among named nodes has no turn to take.
+        let whole = order.len() == self.nodes();
+        let start = if whole && !order.is_empty() { self.next % order.len() } else { 0 };
         let (ahead, behind) = order.split_at(start);
         let mut found = Found::default();
         let mut pending = self.pending(false, None);
@@ -233,7 +236,7 @@ impl Scheduler {
                 }
             }
         }
-        if order.len() > 1 {
+        if whole && !order.is_empty() {
             self.next = (start + found.evaluated) % order.len();
         }
         if found.feasible.is_empty() {
