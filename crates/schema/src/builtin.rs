@@ -24,6 +24,45 @@ impl Schema {
     }
 }
 
+/// What discovery says of a subresource: the kind that it speaks, and its verbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subresource<'k> {
+    /// Group of the kind that it speaks.
+    pub group: &'k str,
+    /// Version of that kind.
+    pub version: &'k str,
+    /// That kind; often the resource's own.
+    pub kind: &'k str,
+    /// Verbs, sorted.
+    pub verbs: &'static [&'static str],
+}
+
+/// A subresource of a built-in kind by its name (`status`, `scale`, `eviction`, …).
+pub fn subresource<'k>(kind: &'k Kind, name: &str) -> Option<Subresource<'k>> {
+    if !kind.has_subresource(name) {
+        return None;
+    }
+    const CHANGE: &[&str] = &["get", "patch", "update"];
+    const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+    let (group, version, spoken, verbs): (&str, &str, &str, &'static [&'static str]) =
+        match (name, kind.kind.as_str()) {
+            ("scale", _) => ("autoscaling", "v1", "Scale", CHANGE),
+            ("eviction", _) => ("policy", "v1", "Eviction", &["create"]),
+            ("binding", _) => ("", "v1", "Binding", &["create"]),
+            ("token", _) => ("authentication.k8s.io", "v1", "TokenRequest", &["create"]),
+            ("attach", _) => ("", "v1", "PodAttachOptions", &["create", "get"]),
+            ("exec", _) => ("", "v1", "PodExecOptions", &["create", "get"]),
+            ("portforward", _) => ("", "v1", "PodPortForwardOptions", &["create", "get"]),
+            ("proxy", "Node") => ("", "v1", "NodeProxyOptions", PROXY),
+            ("proxy", "Service") => ("", "v1", "ServiceProxyOptions", PROXY),
+            ("proxy", _) => ("", "v1", "PodProxyOptions", PROXY),
+            ("log", _) => (&kind.group, &kind.version, &kind.kind, &["get"]),
+            ("finalize", _) => (&kind.group, &kind.version, &kind.kind, &["update"]),
+            _ => (&kind.group, &kind.version, &kind.kind, CHANGE),
+        };
+    Some(Subresource { group, version, kind: spoken, verbs })
+}
+
 /// A line of the table that does not follow its notation.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {line}: {problem}: {text}")]

@@ -5,7 +5,9 @@
 //! else in this crate is a walk over a JSON value with a type of the table beside it.
 
 pub mod builtin;
+pub mod docs;
 pub mod json;
+pub mod openapi;
 pub mod proto;
 pub mod strict;
 pub mod patch;
