@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use kiban_base::clock::Clock;
 use kiban_base::rng::Rng;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -177,7 +177,6 @@ pub(crate) struct Call {
 pub(crate) struct Answer {
     pub(crate) code: u16,
     pub(crate) body: Value,
-    pub(crate) content_type: String,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -351,7 +350,7 @@ impl Cluster {
             return Err(Attempt::Refused(Refusal::read(code, &headers, &bytes)));
         }
         let body = serde_json::from_slice(&bytes).map_err(|e| Attempt::Garbled(e.to_string()))?;
-        Ok(Answer { code, body, content_type: content_type(&headers), warnings: status::warnings(&headers) })
+        Ok(Answer { code, body, warnings: status::warnings(&headers) })
     }
 
     fn request(&self, call: &Call) -> Result<Request<Vec<u8>>, ApiError> {
@@ -399,10 +398,6 @@ async fn collect(mut body: Chunks) -> Result<Vec<u8>, Attempt> {
         }
     }
     Ok(bytes)
-}
-
-fn content_type(headers: &HeaderMap) -> String {
-    headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").into()
 }
 
 /// A path segment or query value with everything but unreserved characters encoded.
