@@ -1,0 +1,201 @@
+//! The fields in which two values differ.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Risk;
+
+/// How deep a value may nest before it is compared as a whole.
+const MAX_DEPTH: usize = 64;
+
+/// Keys that tell list items apart, in the order in which they are tried.
+const ITEM_KEYS: [&str; 9] =
+    ["name", "mountPath", "topologyKey", "containerPort", "port", "type", "key", "ip", "host"];
+
+/// A step to a field as it is shown: a map key, or the name or position of a list item.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// A map key.
+    Key(String),
+    /// A list item: what it is called, or its position.
+    Item(String),
+}
+
+/// Where a field is, as people read it: `spec.containers[orders].image`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct FieldPath(pub Vec<Step>);
+
+impl FieldPath {
+    /// Whether the path starts with these map keys.
+    pub fn starts_with(&self, keys: &[&str]) -> bool {
+        let mut steps = self.0.iter();
+        keys.iter().all(|key| matches!(steps.next(), Some(Step::Key(k)) if k == key))
+    }
+
+    /// Whether the path ends with these map keys.
+    pub fn ends_with(&self, keys: &[&str]) -> bool {
+        let mut steps = self.0.iter().rev();
+        keys.iter().rev().all(|key| matches!(steps.next(), Some(Step::Key(k)) if k == key))
+    }
+
+    /// Whether a map key occurs anywhere in the path.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|step| matches!(step, Step::Key(k) if k == key))
+    }
+}
+
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if key.contains(['.', '/']) => write!(f, "[\"{key}\"]")?,
+                Step::Key(key) if position == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Item(item) => write!(f, "[{item}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldChange {
+    /// Where it is.
+    pub path: FieldPath,
+    /// The value before; `None` when it was not set.
+    pub old: Option<Value>,
+    /// The value after; `None` when it is no longer set.
+    pub new: Option<Value>,
+    /// What the change risks.
+    pub risk: Risk,
+}
+
+/// The fields in which two values differ, in reading order. All with [`Risk::Other`]: the risk
+/// depends on the object, which this function does not know.
+pub fn values(old: &Value, new: &Value) -> Vec<FieldChange> {
+    let mut out = Vec::new();
+    compare(&mut FieldPath::default(), Some(old), Some(new), 0, &mut out);
+    out
+}
+
+fn compare(
+    path: &mut FieldPath,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    depth: usize,
+    out: &mut Vec<FieldChange>,
+) {
+    if old == new {
+        return;
+    }
+    match (old, new) {
+        (Some(Value::Object(before)), Some(Value::Object(after))) if depth < MAX_DEPTH => {
+            let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for key in keys {
+                path.0.push(Step::Key(key.clone()));
+                compare(path, before.get(key), after.get(key), depth + 1, out);
+                path.0.pop();
+            }
+        }
+        (Some(Value::Array(before)), Some(Value::Array(after))) if depth < MAX_DEPTH => {
+            lists(path, before, after, depth + 1, out);
+        }
+        _ => {
+            out.push(FieldChange {
+                path: path.clone(),
+                old: old.cloned(),
+                new: new.cloned(),
+                risk: Risk::Other,
+            });
+        }
+    }
+}
+
+fn lists(path: &mut FieldPath, old: &[Value], new: &[Value], depth: usize, out: &mut Vec<FieldChange>) {
+    match item_key(old, new) {
+        Some(key) => keyed(path, key, old, new, depth, out),
+        None => unkeyed(path, old, new, depth, out),
+    }
+}
+
+/// The first key that every item of both lists has, with different values within a list.
+fn item_key(old: &[Value], new: &[Value]) -> Option<&'static str> {
+    ITEM_KEYS.into_iter().find(|key| {
+        [old, new].into_iter().all(|list| {
+            let mut seen = BTreeSet::new();
+            list.iter().all(|item| name_of(item, key).is_some_and(|name| seen.insert(name)))
+        })
+    })
+}
+
+fn name_of(item: &Value, key: &str) -> Option<String> {
+    match item.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn keyed(
+    path: &mut FieldPath,
+    key: &str,
+    old: &[Value],
+    new: &[Value],
+    depth: usize,
+    out: &mut Vec<FieldChange>,
+) {
+    let find = |list: &[Value], name: &str| {
+        list.iter().find(|item| name_of(item, key).as_deref() == Some(name)).cloned()
+    };
+    let names = old.iter().chain(new).filter_map(|item| name_of(item, key));
+    let mut done = BTreeSet::new();
+    for name in names {
+        if !done.insert(name.clone()) {
+            continue;
+        }
+        path.0.push(Step::Item(name.clone()));
+        compare(path, find(old, &name).as_ref(), find(new, &name).as_ref(), depth, out);
+        path.0.pop();
+    }
+}
+
+/// Lists without a key: equal items pair off; what is left pairs by position where both sides have
+/// as many, and is otherwise removed and added whole.
+fn unkeyed(path: &mut FieldPath, old: &[Value], new: &[Value], depth: usize, out: &mut Vec<FieldChange>) {
+    let mut left: Vec<(usize, &Value)> = old.iter().enumerate().collect();
+    let mut right: Vec<(usize, &Value)> = Vec::new();
+    for (position, item) in new.iter().enumerate() {
+        match left.iter().position(|(_, other)| *other == item) {
+            Some(found) => {
+                left.remove(found);
+            }
+            None => right.push((position, item)),
+        }
+    }
+    let pairs = left.len() == right.len();
+    if pairs && left.is_empty() && old != new {
+        // The same items in another order: order counts only where items have no key.
+        out.push(FieldChange {
+            path: path.clone(),
+            old: Some(Value::Array(old.to_vec())),
+            new: Some(Value::Array(new.to_vec())),
+            risk: Risk::Other,
+        });
+        return;
+    }
+    let mut visit = |position: usize, before: Option<&Value>, after: Option<&Value>| {
+        path.0.push(Step::Item(position.to_string()));
+        compare(path, before, after, depth, out);
+        path.0.pop();
+    };
+    if pairs {
+        for ((position, before), (_, after)) in left.into_iter().zip(right) {
+            visit(position, Some(before), Some(after));
+        }
+    } else {
+        left.into_iter().for_each(|(position, before)| visit(position, Some(before), None));
+        right.into_iter().for_each(|(position, after)| visit(position, None, Some(after)));
+    }
+}
