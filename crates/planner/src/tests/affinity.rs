@@ -137,6 +137,24 @@ fn namespaces_that_change_their_labels_are_matched_again() {
 }
 
 #[test]
+fn wishes_about_namespaces_count_once_however_often_labels_change() {
+    let mut t = term("web", HOST);
+    t["namespaceSelector"] = json!({"matchLabels": {"team": "checkout"}});
+    let fan = |name: &str, weight: i32| {
+        pod(name).affinity("podAffinity", "preferred", json!([{"weight": weight, "podAffinityTerm": t}]))
+    };
+    let mut s = cluster(&[(fan("f1", 10), "a1"), (fan("f2", 15), "b1")]);
+    let web = pod("web").namespace("shop").app("web");
+    s.set_pod(web.on("a2"));
+    for team in ["checkout", "search", "checkout"] {
+        s.set_namespace("shop", Labels::new([("team", team), ("changed", team)]));
+        let decision = s.schedule(&pod("web2").namespace("shop").app("web").build()).unwrap();
+        let (node, score) = if team == "checkout" { ("b1", 200) } else { ("a1", 0) };
+        assert_eq!((&*decision.node, decision.scores.pod_affinity), (node, score), "{team}");
+    }
+}
+
+#[test]
 fn match_label_keys_keep_revisions_apart() {
     let mut t = term("web", HOST);
     t["matchLabelKeys"] = json!(["pod-template-hash"]);

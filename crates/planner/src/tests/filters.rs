@@ -96,7 +96,7 @@ fn tolerations_cover_what_the_api_says() {
     ];
     for (toleration, want) in table {
         let p = pod("a").spec(json!({"tolerations": [toleration]}));
-        assert_eq!(place(&mut scheduler(&[tainted.clone()]), &p).is_ok(), want, "{toleration}");
+        assert_eq!(place(&mut scheduler(std::slice::from_ref(&tainted)), &p).is_ok(), want, "{toleration}");
     }
 }
 
@@ -128,7 +128,7 @@ fn node_affinity_terms_are_alternatives_and_their_conditions_are_not() {
     ];
     for (terms, want) in table {
         let p = pod("a").affinity("nodeAffinity", "required", json!({"nodeSelectorTerms": terms}));
-        assert_eq!(place(&mut scheduler(&[n.clone()]), &p).is_ok(), want, "{terms}");
+        assert_eq!(place(&mut scheduler(std::slice::from_ref(&n)), &p).is_ok(), want, "{terms}");
     }
 }
 

@@ -41,7 +41,8 @@ fn the_least_important_pods_that_suffice_have_to_go() {
 fn the_least_harmful_node_is_chosen() {
     let two = || scheduler(&[node("n1").allocatable("cpu", "1"), node("n2").allocatable("cpu", "1")]);
     let vip = pod("vip").cpu("1").priority(100);
-    let table: Vec<(Vec<(PodBuilder, &str)>, Vec<Budget>, &str, usize)> = vec![
+    type Row = (Vec<(PodBuilder, &'static str)>, Vec<Budget>, &'static str, usize);
+    let table: Vec<Row> = vec![
         // A lower highest priority.
         (vec![(pod("a").cpu("1").priority(5), "n1"), (pod("b").cpu("1").priority(4), "n2")], vec![], "n2", 0),
         // No budget broken, even at a higher priority.

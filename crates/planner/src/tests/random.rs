@@ -198,8 +198,10 @@ proptest! {
         }
         run.preempt();
         let mut fresh = rebuilt(&run.world);
-        for i in 0..5 {
-            let p = random_pod(&mut run.rng, &format!("q{i}")).build();
+        for i in 0..10 {
+            // Siblings of old pods have met every event; new ones are matched from scratch.
+            let old = run.rng.pick(&run.world.pods).filter(|_| i % 2 == 0).map(|p| p.sibling("q"));
+            let p = old.unwrap_or_else(|| random_pod(&mut run.rng, &format!("q{i}")).build());
             let (kept, built) = (run.s.schedule(&p), fresh.schedule(&p));
             match (kept, built) {
                 (Ok(kept), Ok(built)) => prop_assert_eq!((kept.node, kept.scores), (built.node, built.scores)),
