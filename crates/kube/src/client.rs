@@ -14,9 +14,9 @@ use kiban_base::clock::Clock;
 use kiban_base::rng::Rng;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex as AsyncMutex;
 
-use crate::discovery::{self, Kinds};
+use crate::discovery::{self, Kinds, Resource};
 
 pub use status::{ApiError, Cause, Refusal};
 pub(crate) use transport::{Chunks, Failure, Transport};
@@ -150,7 +150,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
     rng: Mutex<Rng>,
-    kinds: OnceCell<Kinds>,
+    kinds: AsyncMutex<Option<Arc<Kinds>>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -195,6 +195,7 @@ pub struct Retry {
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 
 pub(crate) const JSON: &str = "application/json";
+pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
 pub(crate) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 impl Call {
@@ -233,7 +234,7 @@ impl Cluster {
         seed: u64,
     ) -> Self {
         let rng = Mutex::new(Rng::named(seed, "kube"));
-        Self { inner: Arc::new(Inner { transport, target, clock, retry, rng, kinds: OnceCell::new() }) }
+        Self { inner: Arc::new(Inner { transport, target, clock, retry, rng, kinds: AsyncMutex::default() }) }
     }
 
     /// Which cluster this is.
@@ -245,8 +246,53 @@ impl Cluster {
     ///
     /// # Errors
     /// No answer, or none that can be read.
-    pub async fn kinds(&self) -> Result<&Kinds, ApiError> {
-        self.inner.kinds.get_or_try_init(|| discovery::discover(self)).await
+    pub async fn kinds(&self) -> Result<Arc<Kinds>, ApiError> {
+        let mut known = self.inner.kinds.lock().await;
+        if let Some(kinds) = known.as_ref() {
+            return Ok(kinds.clone());
+        }
+        let found = Arc::new(discovery::discover(self).await?);
+        *known = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Forgets which kinds there are: new ones have come.
+    pub async fn forget_kinds(&self) {
+        *self.inner.kinds.lock().await = None;
+    }
+
+    /// One object; none where it does not exist.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn get(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, ApiError> {
+        match self.call(&Call::get(resource.object(namespace, name))).await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// All objects of a kind: of a namespace, or of the cluster with an empty one; with the labels of a
+    /// selector in kubectl's syntax, or all with an empty one.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn list(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        labels: &str,
+    ) -> Result<Vec<Value>, ApiError> {
+        let selector =
+            if labels.is_empty() { String::new() } else { format!("labelSelector={}", encode(labels)) };
+        let (items, _) = crate::watch::list(self, &resource.collection(namespace), &selector).await?;
+        Ok(items)
     }
 
     /// The UID of the namespace `kube-system`: what a cluster is known by.
@@ -354,15 +400,16 @@ impl Cluster {
     }
 
     fn request(&self, call: &Call) -> Result<Request<Vec<u8>>, ApiError> {
-        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
-        Request::builder()
+        let mut request = Request::builder()
             .method(&call.method)
             .uri(&call.path)
             .header(http::header::ACCEPT, call.accept)
-            .header(http::header::CONTENT_TYPE, call.content_type)
-            .header(http::header::USER_AGENT, concat!("kiban/", env!("CARGO_PKG_VERSION")))
-            .body(body.into_bytes())
-            .map_err(|e| self.garbled(&call.path, e.to_string()))
+            .header(http::header::USER_AGENT, concat!("kiban/", env!("CARGO_PKG_VERSION")));
+        if call.body.is_some() {
+            request = request.header(http::header::CONTENT_TYPE, call.content_type);
+        }
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        request.body(body.into_bytes()).map_err(|e| self.garbled(&call.path, e.to_string()))
     }
 
     fn late(&self) -> Failure {

@@ -152,7 +152,49 @@ fn mask(object: &Value, other: Option<&Value>, differs: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::apply::apply;
+    use crate::cancel::Cancel;
+    use crate::fake::Fake;
+
+    fn map(name: &str, value: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop-dev"}, "data": {"v": value}})
+    }
+
+    fn request(objects: Vec<Value>) -> Request {
+        let text = String::from;
+        let (app, env, namespace) = (text("orders"), text("dev"), text("shop-dev"));
+        Request { app, env, namespace, commit: text("c"), objects, ..Request::default() }
+    }
+
+    #[tokio::test]
+    async fn a_difference_shows_both_sides_and_writes_nothing() {
+        let fake = Fake::new();
+        let (cluster, options) = (fake.cluster(), Options::default());
+        let first = request(vec![map("same", "1"), map("changed", "1"), map("gone", "1")]);
+        apply(&cluster, &first, &options, &Cancel::never(), &|_| {}).await.unwrap();
+        fake.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "shop-dev",
+            "managedFields": [{"manager": "helm", "operation": "Apply", "fieldsV1": {"\u{1}data\u{1}v": {}}}]}, "data": {"v": "h"}}));
+        let before = fake.revisions();
+        let second =
+            request(vec![map("same", "1"), map("changed", "2"), map("theirs", "2"), map("new", "1")]);
+        let found = diff(&cluster, &second, &options, &|_| {}).await.unwrap();
+        assert_eq!(fake.revisions(), before);
+        let by_name = |name: &str| found.iter().find(|d| d.id.name == name).unwrap();
+        let value = |side: &Option<Value>| side.as_ref().map(|o| o["data"]["v"].clone());
+        assert_eq!(by_name("same").change, Change::Unchanged);
+        assert_eq!(by_name("same").live, by_name("same").would_be);
+        assert_eq!(value(&by_name("changed").live), Some(json!("1")));
+        assert_eq!(value(&by_name("changed").would_be), Some(json!("2")));
+        assert_eq!((by_name("new").live.clone(), by_name("new").change.clone()), (None, Change::Create));
+        assert_eq!(by_name("gone").change, Change::Prune);
+        assert_eq!(by_name("theirs").conflicts[0].manager, "helm");
+        assert_eq!(value(&by_name("theirs").would_be), Some(json!("2")));
+        assert_eq!(found.iter().filter(|d| d.is_difference()).count(), 4);
+        let shown = serde_json::to_string(&by_name("changed").would_be).unwrap();
+        assert!(!shown.contains("managedFields") && !shown.contains("uid"), "{shown}");
+    }
 
     #[test]
     fn values_of_secrets_are_masked_and_still_show_what_changes() {

@@ -195,9 +195,10 @@ impl Fake {
     fn answer(&self, request: &Request<Vec<u8>>) -> (u16, Value) {
         let mut state = self.lock();
         let (path, query) = (request.uri().path().to_string(), query(request));
-        let body = serde_json::from_slice(request.body()).unwrap_or_default();
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let answer = match *request.method() {
             Method::GET => get(&state, &path, &query),
+            Method::PATCH if body.is_array() => patch(&mut state, &path, &body),
             Method::PATCH => apply(&mut state, &path, &query, body),
             Method::POST => create(&mut state, &path, &query, body),
             Method::PUT => update(&mut state, &path, body),
@@ -481,10 +482,15 @@ fn apply(state: &mut State, path: &str, query: &BTreeMap<String, String>, body: 
     owners.insert(manager, wanted.into_keys().collect());
     let fields =
         |f: &BTreeSet<String>| f.iter().map(|p| (p.clone(), json!({}))).collect::<serde_json::Map<_, _>>();
+    let before = object["metadata"]["managedFields"].clone();
+    let operation = |m: &String| {
+        let known = before.as_array().into_iter().flatten().find(|e| e["manager"] == **m);
+        known.map_or(json!("Apply"), |e| e["operation"].clone())
+    };
     let entries: Vec<Value> = owners
         .iter()
         .filter(|(_, f)| !f.is_empty())
-        .map(|(m, f)| json!({"manager": m, "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields(f)}))
+        .map(|(m, f)| json!({"manager": m, "operation": operation(m), "apiVersion": "v1", "fieldsV1": fields(f)}))
         .collect();
     object["metadata"]["managedFields"] = json!(entries);
     if live.as_ref() == Some(&object) {
@@ -496,6 +502,19 @@ fn apply(state: &mut State, path: &str, query: &BTreeMap<String, String>, body: 
     }
     let object = complete(state, object);
     (code, store(state, path, object))
+}
+
+/// A JSON patch of replacements at two steps.
+fn patch(state: &mut State, path: &str, body: &Value) -> (u16, Value) {
+    let mut object = state.objects[path].clone();
+    for step in body.as_array().unwrap() {
+        let at = step["path"].as_str().unwrap();
+        if at.ends_with("/resourceVersion") && *object.pointer(at).unwrap() != step["value"] {
+            return status(409, "Conflict", "the object has been modified");
+        }
+        *object.pointer_mut(at).unwrap() = step["value"].clone();
+    }
+    (200, store(state, path, object))
 }
 
 fn complete(state: &mut State, mut object: Value) -> Value {

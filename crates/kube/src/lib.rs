@@ -14,6 +14,7 @@ pub mod lease;
 pub mod object;
 pub mod plan;
 pub mod readiness;
+mod takeover;
 pub mod watch;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::object::{
     BadObject, Gvk, ObjectId, applied_fields, content_hash, group_of, managers, normalised, says_keep,
     text_at, wave,
 };
+use crate::takeover;
 
 /// An object that is to be applied.
 #[derive(Debug, Clone)]
@@ -130,13 +131,13 @@ pub(crate) async fn make(
     progress: &Progress<'_>,
 ) -> Result<Plan, ApplyError> {
     let kinds = cluster.kinds().await?;
-    let mut plan = prepare(request, kinds, options.skip_missing_kinds)?;
+    let mut plan = prepare(request, &kinds, options.skip_missing_kinds)?;
     let missing = missing_namespaces(cluster, &plan, request).await?;
     plan.namespace_is_new = missing.contains(&request.namespace);
     if !plan.namespace_is_new {
         read_inventory(cluster, request, &mut plan).await?;
     }
-    plan_prune(cluster, kinds, request, options, &mut plan, progress).await?;
+    plan_prune(cluster, &kinds, request, options, &mut plan, progress).await?;
     let items = std::mem::take(&mut plan.items);
     let to_come = plan.kinds_to_come.clone();
     let tries =
@@ -472,6 +473,10 @@ async fn try_in_place(
                 progress.tell(Event::Warning(format!("{}: {text}", item.id)));
             }
             item.verdict = compare(item.live.as_ref(), &body);
+            // The ownership alone moves where nothing else changes.
+            if item.verdict == Verdict::Unchanged && takes_over(&item, options) {
+                item.verdict = Verdict::Configure;
+            }
             item.would_be = Some(body);
         }
         Err(ApiError::Refused(refusal)) if refusal.is_passing() => {
@@ -552,6 +557,11 @@ async fn try_elsewhere(
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// True for an object whose fields are to be taken over from kubectl's client-side apply.
+pub(crate) fn takes_over(item: &Item, options: &Options) -> bool {
+    options.force_conflicts && item.live.as_ref().is_some_and(takeover::is_client_side)
 }
 
 /// The request that applies an object.

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::event::{Event, Outcome, Progress};
 use super::{ApplyError, MANAGER, Options, Request, wait};
-use crate::client::{APPLY_PATCH, ApiError, Call, Cluster, JSON};
+use crate::client::{APPLY_PATCH, ApiError, Call, Cluster, JSON, JSON_PATCH};
 use crate::inventory::Inventory;
 use crate::object::{ObjectId, WAVE_COUNT, text_at, wave};
-use crate::plan::{Item, Plan, Removal, Verdict, apply_call, conflicts, decided, inventory_path};
+use crate::plan::{Item, Plan, Removal, Verdict, apply_call, conflicts, decided, inventory_path, takes_over};
 use crate::readiness::{blocks_apply, readiness};
+use crate::takeover;
 
 /// True when the plan writes nothing at all.
 pub(super) fn is_noop(plan: &Plan, request: &Request) -> bool {
@@ -124,6 +125,7 @@ pub(super) async fn run(
         if wave == 1 && !plan.kinds_to_come.is_empty() {
             let definitions = live.iter().filter(|(i, _)| i.id.kind == "CustomResourceDefinition");
             await_ready(cluster, definitions.cloned().collect(), options, progress).await;
+            cluster.forget_kinds().await;
         }
     }
     record.write(after_waves(plan, request)).await?;
@@ -261,6 +263,12 @@ async fn apply_one(
 ) -> Option<Value> {
     let call = apply_call(item, false, options.force_conflicts);
     let note = progress.retries(item.id.to_string());
+    if takes_over(item, options)
+        && let Err(error) = take_over(cluster, item).await
+    {
+        progress.done(&item.id, Outcome::Failed(error.to_string()));
+        return None;
+    }
     // A kind that was just defined takes the server a moment to serve.
     let mut patience = if plan.kinds_to_come.contains(&item.resource.gvk) { 8 } else { 0 };
     let answer = loop {
@@ -295,6 +303,26 @@ async fn apply_one(
             None
         }
     }
+}
+
+/// Moves what kubectl's client-side apply owns to this program. An object that changes meanwhile is read
+/// and tried again.
+async fn take_over(cluster: &Cluster, item: &Item) -> Result<(), ApiError> {
+    const TRIES: u32 = 5;
+    let path = item.resource.object(&item.id.namespace, &item.id.name);
+    let mut object = item.live.clone().unwrap_or_default();
+    for failed in 1.. {
+        let Some(patch) = takeover::patch(&object) else { break };
+        let query = format!("{path}?fieldManager={MANAGER}");
+        match cluster.call(&Call::new(Method::PATCH, query, Some(patch), JSON_PATCH)).await {
+            Err(e) if e.is_conflict() && failed < TRIES => {
+                tokio::time::sleep(cluster.pause(failed, None)).await;
+                object = cluster.call(&Call::get(path.clone())).await?.body;
+            }
+            other => return other.map(|_| ()),
+        }
+    }
+    Ok(())
 }
 
 /// Runs all to their end, so many at a time.

@@ -71,7 +71,7 @@ pub(super) async fn until_ready(
 
 /// A failure by kstatus' rules is final as far as an apply is concerned; so is an object that is gone.
 fn can_change(readiness: &Readiness) -> bool {
-    matches!(readiness.status, Status::InProgress | Status::Terminating | Status::Current)
+    !matches!(readiness.status, Status::Failed | Status::NotFound)
 }
 
 fn see(

@@ -69,3 +69,61 @@ async fn pauses_double_with_jitter_and_add_to_what_the_server_asks() {
 fn path_segments_cannot_break_out() {
     assert_eq!(encode("a/../b?c=d e"), "a%2F..%2Fb%3Fc%3Dd%20e");
 }
+
+/// A server on a loopback port, one task a connection.
+async fn serve<F>(answer: F) -> String
+where
+    F: Fn(http::Request<hyper::body::Incoming>) -> http::Response<String> + Clone + Send + 'static,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let answer = answer.clone();
+            let service = hyper::service::service_fn(move |request| {
+                let response = answer(request);
+                async move { Ok::<_, std::convert::Infallible>(response) }
+            });
+            let io = hyper_util::rt::TokioIo::new(socket);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn requests_carry_credentials_and_reach_a_real_server() {
+    let server = serve(|request| {
+        let header =
+            |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_string();
+        if header("authorization") != "Bearer t" || header("impersonate-user") != "robot" {
+            return http::Response::builder()
+                .status(401)
+                .body(r#"{"kind":"Status","message":"who?"}"#.into())
+                .unwrap();
+        }
+        if request.uri().path() == "/broken" {
+            return http::Response::new("<html>".into());
+        }
+        let body = serde_json::json!({"path": request.uri().to_string(), "metadata": {"uid": "u-1"}});
+        http::Response::builder().header("warning", "299 - \"old\"").body(body.to_string()).unwrap()
+    })
+    .await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), CONFIG.replace("http://127.0.0.1:1/", &server)).unwrap();
+    let mut options = ConnectOptions { kubeconfig: Some(file.path().into()), ..ConnectOptions::default() };
+    let stranger = Cluster::connect(&options, clock()).await.unwrap();
+    let text = stranger.uid().await.unwrap_err().to_string();
+    assert!(text.contains("does not accept the credentials (who?): log in again"), "{text}");
+
+    options.impersonate = Some("robot".into());
+    let cluster = Cluster::connect(&options, clock()).await.unwrap();
+    assert_eq!(cluster.uid().await.unwrap(), "u-1");
+    let answer = cluster.call(&Call::get("/a%2Fb?c=d%20e".into())).await.unwrap();
+    assert_eq!(answer.body["path"], "/a%2Fb?c=d%20e");
+    assert_eq!(answer.warnings, ["old"]);
+    let text = cluster.call(&Call::get("/broken".into())).await.unwrap_err().to_string();
+    assert!(text.contains("answered /broken with something unexpected: expected value"), "{text}");
+    let mut lines = cluster.open("/x?watch=true").await.unwrap();
+    assert!(lines.next().await.unwrap().unwrap().starts_with(b"{"));
+}

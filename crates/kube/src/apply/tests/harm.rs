@@ -232,3 +232,35 @@ async fn what_cannot_be_recorded_is_not_begun() {
     assert!(error.contains("format version 2"), "{error}");
     assert_eq!(writes(&fake), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn what_kubectl_applied_is_taken_over_whole_when_asked() {
+    let fake = Fake::new();
+    let one = "/api/v1/namespaces/shop-dev/configmaps/one";
+    fake.put(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "shop-dev",
+        "managedFields": [{"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": "v1",
+            "fieldsV1": {"\u{1}data\u{1}v": {}, "\u{1}data\u{1}old": {}}}]}, "data": {"v": "1", "old": "x"}}),
+    );
+    let objects = vec![config_map("one", "1")];
+    run(&fake, "c1", objects.clone()).await.unwrap();
+    assert_eq!(fake.get(one).unwrap()["data"]["old"], "x", "unasked, what kubectl set stays");
+    let forced = Options { force_conflicts: true, ..options() };
+    // Somebody changes the object in the middle of it.
+    let (code, refusal) = status(409, "Conflict", "the object has been modified");
+    let mut left = 2;
+    fake.rule(move |r| {
+        (r.starts_with("PATCH") && r.ends_with("configmaps/one?fieldManager=kiban") && left > 0).then(|| {
+            left -= 1;
+            Fault::Refuse(code, refusal.clone(), None)
+        })
+    });
+    let report = with(&fake, objects.clone(), &forced).await.unwrap();
+    assert_eq!(report.outcomes[&id("ConfigMap", "one")], Outcome::Configured);
+    let object = fake.get(one).unwrap();
+    assert_eq!(object["data"], json!({"v": "1"}));
+    assert_eq!(crate::object::managers(&object), ["kiban"]);
+    let before = fake.revisions();
+    with(&fake, objects, &forced).await.unwrap();
+    assert_eq!(fake.revisions(), before);
+}
