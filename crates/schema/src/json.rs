@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::strict::DecodeError;
+
 /// A document nested deeper than this is refused. The real API server's limit is 10,000; this
 /// one is what every walk over a value, and dropping it, can afford on a small stack.
 pub const MAX_DEPTH: usize = 120;
@@ -27,7 +29,7 @@ impl From<Value> for Document {
 
 /// Text that is no JSON document, or too deep a one.
 #[derive(Debug, thiserror::Error)]
-#[error("json parse error: {0}")]
+#[error("couldn't get version/kind; json parse error: {0}")]
 pub struct JsonError(#[from] serde_json::Error);
 
 /// Reads one JSON document. Never panics, and takes no more memory than a small multiple of the
@@ -38,6 +40,54 @@ pub fn parse(text: &[u8]) -> Result<Document, JsonError> {
     let value = Node { reader: &mut reader, depth: 0 }.deserialize(&mut from)?;
     from.end()?;
     Ok(Document { value, duplicates: reader.duplicates })
+}
+
+/// What a body says that it is; empty where it says nothing, and the URL's kind holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TypeMeta {
+    /// `v1` or `apps/v1`.
+    pub api_version: String,
+    /// CamelCase kind.
+    pub kind: String,
+}
+
+/// Reads `apiVersion` and `kind` of a body, before anything else of it is looked at. Their case
+/// does not matter here, as in the real API server, but to strict decoding later.
+pub fn type_meta(value: &Value) -> Result<TypeMeta, DecodeError> {
+    const GO_TYPE: &str = concat!(
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; "#,
+        r#"Kind string "json:\"kind,omitempty\"" }"#
+    );
+    let error = |what: &Value, place: &str| {
+        let what = crate::strict::word(what);
+        DecodeError(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go {place}"
+        ))
+    };
+    let mut out = TypeMeta::default();
+    let map = match value {
+        Value::Null => return Ok(out),
+        Value::Object(map) => map,
+        other => return Err(error(other, &format!("value of type {GO_TYPE}"))),
+    };
+    for (key, value) in map {
+        let (name, slot) = if key.eq_ignore_ascii_case("apiVersion") {
+            ("apiVersion", &mut out.api_version)
+        } else if key.eq_ignore_ascii_case("kind") {
+            ("kind", &mut out.kind)
+        } else {
+            continue;
+        };
+        match value {
+            Value::Null => {}
+            Value::String(text) => text.clone_into(slot),
+            other => return Err(error(other, &format!("struct field .{name} of type string"))),
+        }
+    }
+    if out.api_version.matches('/').count() > 1 {
+        return Err(DecodeError(format!("unexpected GroupVersion string: {}", out.api_version)));
+    }
+    Ok(out)
 }
 
 #[derive(Default)]

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
@@ -61,8 +62,7 @@ pub fn decode(schema: &Schema, id: TypeId, document: Document) -> Result<Decoded
         schema,
         duplicates: document.duplicates.into_iter().collect(),
         path: String::new(),
-        fields: Vec::new(),
-        owner: None,
+        trail: Vec::new(),
         findings: Vec::new(),
         saved: None,
         silent: false,
@@ -221,7 +221,7 @@ fn go_item(go: Option<&str>) -> Option<&str> {
 }
 
 /// The word that Go's decoder has for a JSON value of the wrong type.
-fn word(value: &Value) -> &'static str {
+pub(crate) fn word(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -232,16 +232,35 @@ fn word(value: &Value) -> &'static str {
     }
 }
 
+/// Appends a field's name as Go's errors have it: embedded structs that hold it come before it.
+fn push_names<'a>(schema: &'a Schema, of: &'a Type, field: &'a Field, names: &mut Vec<&'a str>) {
+    if of.inline.is_empty() && field.proto == 0 && matches!(field.name.as_str(), "apiVersion" | "kind") {
+        names.push("TypeMeta");
+    }
+    let mut level = of;
+    // Embedding is a few levels deep at most; the bound keeps a strange table from looping.
+    for _ in 0..8 {
+        let own = level.field(&field.name).is_some_and(|f| f.proto > 0);
+        let mut inner = level.inline.iter().map(|i| schema.get(i.type_id));
+        match inner.find(|t| t.field(&field.name).is_some()) {
+            Some(inner) if !own => {
+                names.push(inner.short_name());
+                level = inner;
+            }
+            _ => break,
+        }
+    }
+    names.push(&field.name);
+}
+
 struct Walk<'a> {
     schema: &'a Schema,
     /// Paths of the repeated keys.
     duplicates: BTreeSet<String>,
     /// Where the walk is, as strict findings print it.
     path: String,
-    /// Where the walk is, as type errors print it: field names, and embedded structs'.
-    fields: Vec<&'a str>,
-    /// The struct whose field is being decoded.
-    owner: Option<&'a str>,
+    /// The fields that the walk is in, each with its type: where type errors say that it is.
+    trail: Vec<(&'a Type, &'a Field)>,
     findings: Vec<String>,
     /// The first value of a wrong type: the decoder goes on, and reports it at the end.
     saved: Option<DecodeError>,
@@ -261,8 +280,12 @@ impl<'a> Walk<'a> {
 
     /// `into Go struct field Owner.path of type T`, with the context of the walk.
     fn type_error(&self, what: &str, go_type: &str) -> DecodeError {
-        let place = match self.owner {
-            Some(owner) => format!("struct field {owner}.{}", self.fields.join(".")),
+        let place = match self.trail.last() {
+            Some((owner, _)) => {
+                let mut names = Vec::new();
+                self.trail.iter().for_each(|(of, field)| push_names(self.schema, of, field, &mut names));
+                format!("struct field {}.{}", owner.short_name(), names.join("."))
+            }
             None => "value".to_owned(),
         };
         DecodeError(format!("json: cannot unmarshal {what} into Go {place} of type {go_type}"))
@@ -304,33 +327,40 @@ impl<'a> Walk<'a> {
         go: Option<&str>,
         value: Value,
     ) -> Result<Value, DecodeError> {
-        let Value::Object(map) = value else {
+        let Value::Object(mut map) = value else {
             return Ok(self.mismatch(word(&value), shape, go));
         };
         self.count()?;
         let schema = self.schema;
         let of = schema.get(id);
         let start = self.path.len();
-        let mut out = Map::new();
-        for (key, child) in map {
-            push_key(&mut self.path, &key);
-            let Some(field) = of.field(&key) else {
+        let mut failed = None;
+        map.retain(|key, child| {
+            if failed.is_some() {
+                return false;
+            }
+            push_key(&mut self.path, key);
+            let Some(field) = of.field(key) else {
                 self.finding("unknown field", start);
-                continue;
+                return false;
             };
             self.note_duplicate();
-            let (owner, depth) = (self.owner.replace(of.short_name()), self.fields.len());
-            self.enter(of, field);
-            let kept = self.field(field, child)?;
-            self.fields.truncate(depth);
-            self.owner = owner;
+            self.trail.push((of, field));
+            let decoded = self.field(field, std::mem::take(child));
+            self.trail.pop();
             self.path.truncate(start);
-            if let Some(value) = kept {
-                out.insert(key, value);
+            match decoded {
+                Ok(Some(value)) => *child = value,
+                Ok(None) => return false,
+                Err(error) => failed = Some(error),
             }
+            true
+        });
+        if let Some(error) = failed {
+            return Err(error);
         }
-        fill(schema, of, &mut out);
-        Ok(Value::Object(out))
+        fill(schema, of, &mut map);
+        Ok(Value::Object(map))
     }
 
     fn count(&mut self) -> Result<(), DecodeError> {
@@ -344,27 +374,6 @@ impl<'a> Walk<'a> {
             let here = self.path.len();
             self.finding("duplicate field", here);
         }
-    }
-
-    /// Names of the embedded structs that hold a field, then its own.
-    fn enter(&mut self, of: &'a Type, field: &'a Field) {
-        if matches!(field.name.as_str(), "apiVersion" | "kind") && field.proto == 0 && of.inline.is_empty() {
-            self.fields.push("TypeMeta");
-        }
-        let mut level = of;
-        // Embedding is a few levels deep at most; the bound keeps a strange table from looping.
-        for _ in 0..8 {
-            let holds = |t: &Type| t.field(&field.name).is_some();
-            let found = level.inline.iter().map(|i| self.schema.get(i.type_id)).find(|t| holds(t));
-            match found {
-                Some(inner) if level.field(&field.name).is_some_and(|f| f.proto == 0) => {
-                    self.fields.push(inner.short_name());
-                    level = inner;
-                }
-                _ => break,
-            }
-        }
-        self.fields.push(&field.name);
     }
 
     /// A field's value, or nothing where Go writes nothing.
@@ -390,17 +399,17 @@ impl<'a> Walk<'a> {
         go: Option<&'a str>,
         value: Value,
     ) -> Result<Value, DecodeError> {
-        let Value::Array(items) = value else {
+        let Value::Array(mut items) = value else {
             return Ok(self.mismatch(word(&value), shape, go));
         };
         let start = self.path.len();
-        let mut out = Vec::with_capacity(items.len());
-        for (i, child) in items.into_iter().enumerate() {
-            self.path.push_str(&format!("[{i}]"));
-            out.push(self.value(item, go_item(go), child)?);
+        for (i, child) in items.iter_mut().enumerate() {
+            // Writing to a String cannot fail.
+            let _ = write!(self.path, "[{i}]");
+            *child = self.value(item, go_item(go), std::mem::take(child))?;
             self.path.truncate(start);
         }
-        Ok(Value::Array(out))
+        Ok(Value::Array(items))
     }
 
     fn map(
@@ -410,18 +419,17 @@ impl<'a> Walk<'a> {
         go: Option<&'a str>,
         value: Value,
     ) -> Result<Value, DecodeError> {
-        let Value::Object(map) = value else {
+        let Value::Object(mut map) = value else {
             return Ok(self.mismatch(word(&value), shape, go));
         };
         let start = self.path.len();
-        let mut out = Map::new();
-        for (key, child) in map {
-            push_key(&mut self.path, &key);
+        for (key, child) in &mut map {
+            push_key(&mut self.path, key);
             self.note_duplicate();
-            out.insert(key, self.value(item, go_item(go), child)?);
+            *child = self.value(item, go_item(go), std::mem::take(child))?;
             self.path.truncate(start);
         }
-        Ok(Value::Object(out))
+        Ok(Value::Object(map))
     }
 
     /// JSON that the API keeps as it is; a JSON schema inside loses its unknown fields quietly.

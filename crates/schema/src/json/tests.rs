@@ -23,6 +23,31 @@ fn garbage_is_an_error() {
 }
 
 #[test]
+fn a_bodys_type_is_read_with_the_real_errors() {
+    const BEGIN: &str = "couldn't get version/kind; json parse error: json: cannot unmarshal ";
+    let of = |text: &str| type_meta(&parse(text.as_bytes()).unwrap().value);
+    let ok = |text: &str| of(text).map(|t| (t.api_version, t.kind)).unwrap();
+    let pair = |v: &str, k: &str| (v.to_owned(), k.to_owned());
+    assert_eq!(ok("null"), pair("", ""));
+    assert_eq!(ok("{}"), pair("", ""));
+    assert_eq!(ok(r#"{"apiVersion":"apps/v1","kind":"Deployment"}"#), pair("apps/v1", "Deployment"));
+    assert_eq!(ok(r#"{"kind":null,"APIVERSION":"v1"}"#), pair("v1", ""));
+    for (text, error) in [
+        (r#"{"apiVersion":5}"#, format!("{BEGIN}number into Go struct field .apiVersion of type string")),
+        (r#"{"kind":[]}"#, format!("{BEGIN}array into Go struct field .kind of type string")),
+        (
+            "[]",
+            format!(
+                r#"{BEGIN}array into Go value of type struct {{ APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }}"#
+            ),
+        ),
+        (r#"{"apiVersion":"a/b/c"}"#, "unexpected GroupVersion string: a/b/c".to_owned()),
+    ] {
+        assert_eq!(of(text).unwrap_err().to_string(), error);
+    }
+}
+
+#[test]
 fn nesting_has_a_limit() {
     let nested = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
     assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());

@@ -27,7 +27,7 @@ fn object(schema: &Schema, id: TypeId, r: &mut Random, depth: u64) -> Value {
     let mut out = Map::new();
     for f in &schema.get(id).fields {
         // Type and version travel in the envelope.
-        if f.name == "apiVersion" && f.proto == 0 || f.name == "kind" && f.proto == 0 {
+        if f.proto == 0 && matches!(f.name.as_str(), "apiVersion" | "kind") {
             continue;
         }
         if r.next(3 + depth * 2) < 2 && depth < 9 {
