@@ -161,7 +161,7 @@ pub enum ApplyError {
     #[error("{error}; applying again goes on from here")]
     Lease {
         /// What happened to the lease.
-        error: LeaseError,
+        error: Box<LeaseError>,
         /// What was done until then.
         report: Box<Report>,
     },
@@ -303,7 +303,7 @@ async fn write(
 }
 
 fn lost(error: LeaseError, progress: &Progress<'_>) -> ApplyError {
-    ApplyError::Lease { error, report: Box::new(progress.report()) }
+    ApplyError::Lease { error: Box::new(error), report: Box::new(progress.report()) }
 }
 
 #[cfg(test)]

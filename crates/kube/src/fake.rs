@@ -21,6 +21,7 @@ use crate::object::text_at;
 pub(crate) struct RealClock;
 
 impl Clock for RealClock {
+    #[expect(clippy::disallowed_methods, reason = "tests wait for real leases, of milliseconds")]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         Timestamp(i64::try_from(since.as_micros()).unwrap())
