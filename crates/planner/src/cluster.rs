@@ -8,13 +8,13 @@ mod class;
 mod count;
 mod topology;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use kiban_base::clock::Timestamp;
 
 pub(crate) use class::{Class, Limit};
-pub(crate) use count::{Filter, FilterKey, Owner, OwnerKey, Purpose, Tracker, TrackerKey};
+pub(crate) use count::{Filter, FilterKey, Owner, OwnerKey, Purpose, Shelf, Tracker, TrackerKey};
 pub(crate) use topology::{Domain, Topology};
 
 use crate::fast::{Slab, take_out};
@@ -25,6 +25,8 @@ use crate::resources::Resources;
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 const REGION: &str = "topology.kubernetes.io/region";
+
+type Shelves = HashMap<Shelf, BTreeSet<u32>>;
 
 /// A node with what is on it.
 #[derive(Debug, Clone)]
@@ -70,7 +72,7 @@ pub(crate) struct Cluster {
     namespaces: HashMap<Arc<str>, Labels>,
     pub(crate) classes: Slab<Class>,
     class_ids: HashMap<u64, Vec<u32>>,
-    class_lists: HashMap<Arc<str>, Vec<u32>>,
+    class_shelves: Shelves,
     /// Classes without pods, oldest first; kept for a while because the next pod is likely a sibling.
     idle: VecDeque<u32>,
     pub(crate) topology: Topology,
@@ -78,11 +80,10 @@ pub(crate) struct Cluster {
     filter_ids: HashMap<FilterKey, u32>,
     pub(crate) trackers: Slab<Tracker>,
     tracker_ids: HashMap<TrackerKey, u32>,
-    /// Trackers by the one namespace that they look at; those that look at more are under the empty name.
-    tracker_lists: HashMap<Arc<str>, Vec<u32>>,
+    tracker_shelves: Shelves,
     pub(crate) owners: Slab<Owner>,
     owner_ids: HashMap<OwnerKey, u32>,
-    owner_lists: HashMap<Arc<str>, Vec<u32>>,
+    owner_shelves: Shelves,
     /// Nodes in the order of the search; empty when it must be made again.
     order: Arc<Vec<u32>>,
 }

@@ -19,7 +19,7 @@ pub(crate) struct Ask {
     ceilings: Vec<i64>,
     /// Whether the pod is the first of pods that want to be together.
     opens_affinity: bool,
-    /// Whether any pod on a node carries a term that forbids this one somewhere.
+    /// Terms of pods on nodes that forbid this one somewhere.
     forbidden_by: Vec<u32>,
 }
 

@@ -72,8 +72,9 @@ fn room(ask: &Ask, state: &NodeState) -> Scores {
 fn least_allocated(resources: &[(i64, i64)]) -> i64 {
     let (mut sum, mut weights) = (0, 0);
     for (used, has) in resources.iter().filter(|(_, has)| *has > 0) {
-        let share = if used > has { 0 } else { i128::from(has - used) * i128::from(MAX) / i128::from(*has) };
-        sum += share as i64;
+        let free = (has - used).max(0);
+        // Past 90 PB a hundredfold does not fit; then the share of whole hundredths is exact enough.
+        sum += free.checked_mul(MAX).map_or_else(|| free / (has / MAX), |f| f / has);
         weights += 1;
     }
     if weights == 0 { 0 } else { sum / weights }

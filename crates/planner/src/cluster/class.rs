@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kiban_base::selector::LabelSelector;
 
-use super::{Cluster, Filter, FilterKey, Owner, OwnerKey, Purpose, Tracker, TrackerKey};
+use super::{Cluster, Filter, FilterKey, Owner, OwnerKey, Purpose, Shelf, Shelves, Tracker, TrackerKey};
 use crate::fast::{IdMap, take_out};
 use crate::labels::Labels;
 use crate::pod::{Pod, PodTerm, Scope, Spread, Template};
@@ -122,7 +122,9 @@ impl Cluster {
             demand: Demand::default(),
         });
         self.class_ids.entry(pod.class_hash()).or_default().push(id);
-        self.class_lists.entry(pod.key.namespace.clone()).or_default().push(id);
+        for shelf in Shelf::all(&pod.key.namespace, &pod.template().labels) {
+            self.class_shelves.entry(shelf).or_default().insert(id);
+        }
         self.find_matches(id);
         self.acquire_demand(id, pod.template());
         self.retire(id);
@@ -154,8 +156,15 @@ impl Cluster {
 
     fn forget(&mut self, id: u32) {
         let Some(class) = self.classes.remove(id) else { return };
-        remove_from(&mut self.class_ids, &class.hash, id);
-        remove_from(&mut self.class_lists, &class.namespace, id);
+        if let Some(ids) = self.class_ids.get_mut(&class.hash) {
+            take_out(ids, &id);
+            if ids.is_empty() {
+                self.class_ids.remove(&class.hash);
+            }
+        }
+        for shelf in Shelf::all(&class.namespace, &class.template.labels) {
+            take_off(&mut self.class_shelves, &shelf, id);
+        }
         for tracker in class.trackers() {
             self.release_tracker(tracker);
         }
@@ -168,22 +177,19 @@ impl Cluster {
     fn find_matches(&mut self, id: u32) {
         let Some(class) = self.classes.get_mut(id) else { return };
         let namespace = namespace_labels(&self.namespaces, &class.namespace);
-        for list in [&*class.namespace, ""] {
-            for tracker in self.tracker_lists.get(list).into_iter().flatten() {
+        for shelf in Shelf::all(&class.namespace, &class.template.labels) {
+            for tracker in self.tracker_shelves.get(&shelf).into_iter().flatten() {
                 let matchers = self.trackers.get(*tracker).map(|t| &t.matchers);
                 if matchers.is_some_and(|m| m.iter().all(|(s, l)| matches(s, l, class, &namespace))) {
                     class.matched.push(*tracker);
                 }
             }
-            for owner in self.owner_lists.get(list).into_iter().flatten() {
+            for owner in self.owner_shelves.get(&shelf).into_iter().flatten() {
                 let Some(found) = self.owners.get(*owner) else { continue };
                 if matches(&found.term.scope, &found.term.selector, class, &namespace) {
                     let list = if found.forbids { &mut class.forbidden_by } else { &mut class.scored_by };
                     list.push(*owner);
                 }
-            }
-            if class.namespace.is_empty() {
-                break;
             }
         }
     }
@@ -283,11 +289,11 @@ impl Cluster {
             }
         }
         let id = self.trackers.insert(tracker);
-        let list = wanted.list();
-        for class in classes_of(&self.class_lists, &list) {
+        let shelf = wanted.shelf();
+        for class in self.class_shelves.get(&shelf).cloned().unwrap_or_default() {
             self.link_tracker(id, class);
         }
-        self.tracker_lists.entry(list).or_default().push(id);
+        self.tracker_shelves.entry(shelf).or_default().insert(id);
         self.tracker_ids.insert(wanted, id);
         id
     }
@@ -323,13 +329,13 @@ impl Cluster {
         let filter = self.filters.get(tracker.filter).map(|f| f.key.clone()).unwrap_or_default();
         self.release_filter(tracker.filter);
         let wanted = tracker.into_key(filter);
-        let list = wanted.list();
-        for class in classes_of(&self.class_lists, &list) {
-            if let Some(class) = self.classes.get_mut(class) {
+        let shelf = wanted.shelf();
+        for class in self.class_shelves.get(&shelf).into_iter().flatten() {
+            if let Some(class) = self.classes.get_mut(*class) {
                 take_out(&mut class.matched, &id);
             }
         }
-        remove_from(&mut self.tracker_lists, &list, id);
+        take_off(&mut self.tracker_shelves, &shelf, id);
         self.tracker_ids.remove(&wanted);
     }
 
@@ -372,11 +378,11 @@ impl Cluster {
         }
         let key = self.topology.acquire(&term.key, &mut self.nodes);
         let id = self.owners.insert(Owner::new(&wanted, key));
-        let list = wanted.list();
-        for class in classes_of(&self.class_lists, &list) {
+        let shelf = wanted.shelf();
+        for class in self.class_shelves.get(&shelf).cloned().unwrap_or_default() {
             self.link_owner(id, class);
         }
-        self.owner_lists.entry(list).or_default().push(id);
+        self.owner_shelves.entry(shelf).or_default().insert(id);
         self.owner_ids.insert(wanted, id);
         id
     }
@@ -399,14 +405,14 @@ impl Cluster {
         let Some(owner) = self.owners.remove(id) else { return };
         self.topology.release(owner.key);
         let wanted = OwnerKey { term: owner.term, forbids: owner.forbids };
-        let list = wanted.list();
-        for class in classes_of(&self.class_lists, &list) {
-            if let Some(class) = self.classes.get_mut(class) {
+        let shelf = wanted.shelf();
+        for class in self.class_shelves.get(&shelf).into_iter().flatten() {
+            if let Some(class) = self.classes.get_mut(*class) {
                 take_out(&mut class.forbidden_by, &id);
                 take_out(&mut class.scored_by, &id);
             }
         }
-        remove_from(&mut self.owner_lists, &list, id);
+        take_off(&mut self.owner_shelves, &shelf, id);
         self.owner_ids.remove(&wanted);
     }
 
@@ -419,9 +425,9 @@ impl Cluster {
         if !changed {
             return;
         }
-        let (trackers, owners) = (self.tracker_lists.get(""), self.owner_lists.get(""));
-        let (trackers, owners) = (trackers.cloned().unwrap_or_default(), owners.cloned().unwrap_or_default());
-        for id in self.class_lists.get(name).cloned().unwrap_or_default() {
+        let (trackers, owners) = (anywhere(&self.tracker_shelves), anywhere(&self.owner_shelves));
+        let shelf = Shelf { namespace: name.into(), label: None };
+        for id in self.class_shelves.get(&shelf).cloned().unwrap_or_default() {
             for tracker in &trackers {
                 self.unlink_tracker(*tracker, id);
                 self.link_tracker(*tracker, id);
@@ -466,20 +472,19 @@ fn namespace_labels(known: &HashMap<Arc<str>, Labels>, name: &str) -> Labels {
     known.get(name).cloned().unwrap_or_else(|| Labels::new([(NAME_LABEL, name)]))
 }
 
-/// The classes that something in the list of a namespace may match: those of it, or all.
-fn classes_of(lists: &HashMap<Arc<str>, Vec<u32>>, namespace: &str) -> Vec<u32> {
-    if namespace.is_empty() {
-        lists.values().flatten().copied().collect()
-    } else {
-        lists.get(namespace).cloned().unwrap_or_default()
-    }
+/// What is not bound to one namespace.
+fn anywhere(shelves: &Shelves) -> Vec<u32> {
+    let open = shelves.iter().filter(|(shelf, _)| shelf.namespace.is_empty());
+    let mut out: Vec<u32> = open.flat_map(|(_, ids)| ids.iter().copied()).collect();
+    out.sort_unstable();
+    out
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(lists: &mut HashMap<K, Vec<u32>>, key: &K, id: u32) {
-    if let Some(list) = lists.get_mut(key) {
-        take_out(list, &id);
-        if list.is_empty() {
-            lists.remove(key);
+fn take_off(shelves: &mut Shelves, shelf: &Shelf, id: u32) {
+    if let Some(ids) = shelves.get_mut(shelf) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            shelves.remove(shelf);
         }
     }
 }

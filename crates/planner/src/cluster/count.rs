@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiban_base::selector::LabelSelector;
+use kiban_base::selector::{LabelSelector, Requirement};
 
 use super::Domain;
 use crate::fast::IdMap;
+use crate::labels::Labels;
 use crate::node::Node;
 use crate::pod::{NodeAffinity, PodTerm, Scope, Toleration, untolerated};
 
@@ -80,9 +81,47 @@ pub(crate) struct TrackerKey {
 }
 
 impl TrackerKey {
-    /// The list that the tracker is in: that of its only namespace, or the empty name's.
-    pub(crate) fn list(&self) -> Arc<str> {
-        self.matchers.iter().find_map(|(scope, _)| scope.single().cloned()).unwrap_or_else(|| Arc::from(""))
+    /// Where to look for the pods that it may match.
+    pub(crate) fn shelf(&self) -> Shelf {
+        Shelf::of(self.matchers.iter().map(|(scope, selector)| (scope, selector)))
+    }
+}
+
+/// What something that selects pods demands at least: it and the classes that it may match meet on a shelf,
+/// so that neither looks at all of the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Shelf {
+    /// The only namespace; empty for any.
+    pub(crate) namespace: Arc<str>,
+    /// A label that must be there.
+    pub(crate) label: Option<(Arc<str>, Arc<str>)>,
+}
+
+impl Shelf {
+    fn of<'a>(matchers: impl Iterator<Item = (&'a Scope, &'a LabelSelector)>) -> Self {
+        let (mut namespace, mut label) = (None, None);
+        for (scope, selector) in matchers {
+            namespace = namespace.or_else(|| scope.single().cloned());
+            let mut exact = selector.requirements().iter().map(Requirement::key);
+            let exact = exact.find_map(|k| Some((Arc::from(k), Arc::from(selector.exact(k)?))));
+            label = label.or(exact);
+        }
+        Self { namespace: namespace.unwrap_or_else(|| Arc::from("")), label }
+    }
+
+    /// All shelves that pods of a namespace with these labels stand on.
+    pub(crate) fn all(namespace: &Arc<str>, labels: &Labels) -> Vec<Self> {
+        let mut namespaces = vec![Arc::from("")];
+        if !namespace.is_empty() {
+            namespaces.push(namespace.clone());
+        }
+        let mut out = Vec::new();
+        for namespace in namespaces {
+            out.push(Self { namespace: namespace.clone(), label: None });
+            let pairs = labels.iter_shared();
+            out.extend(pairs.map(|pair| Self { namespace: namespace.clone(), label: Some(pair.clone()) }));
+        }
+        out
     }
 }
 
@@ -203,8 +242,8 @@ pub(crate) struct OwnerKey {
 }
 
 impl OwnerKey {
-    pub(crate) fn list(&self) -> Arc<str> {
-        self.term.scope.single().cloned().unwrap_or_else(|| Arc::from(""))
+    pub(crate) fn shelf(&self) -> Shelf {
+        Shelf::of(std::iter::once((&self.term.scope, &self.term.selector)))
     }
 }
 
