@@ -60,6 +60,7 @@ pub struct App {
     pub team: Name,
     /// How much the business depends on the app, 1 (most) to 4: decides priority, the least number of replicas
     /// and how disruptions are budgeted.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 4>")]
     #[schemars(range(min = 1, max = 4))]
     pub tier: u8,
     /// Image repository without tag; the environment's pin file says which image runs.

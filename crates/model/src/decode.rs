@@ -3,11 +3,11 @@
 //! serde stops at the first error. So the value is read again without what was bad, until nothing bad is left:
 //! one run reports all unknown keys and all bad values, each once.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 
 use serde::de::DeserializeOwned;
 
+use crate::origin::child;
 use crate::problem::{Kind, Problem, did_you_mean, nearest};
 use crate::yaml::{Node, Tree};
 
@@ -25,46 +25,184 @@ const MAX_PROBLEMS: usize = 50;
 pub struct Decoded<T> {
     /// The value, if what was good sufficed for one.
     pub value: Option<T>,
+    /// The tree that it was made from: misspelt keys put right, bad values left out.
+    pub tree: Node,
     /// All problems, in the order in which they were found.
     pub problems: Vec<Problem>,
+    /// Required keys of the root that were missing or bad, so that `value` holds a stand-in.
+    pub filled: Vec<String>,
+    /// Whether nothing was left out or stood in for.
+    whole: bool,
 }
 
 impl<T> Decoded<T> {
-    /// Whether `value` lacks nothing but keys that nobody reads, so that laws can be checked on it.
+    /// Whether `value` lacks nothing that was written, so that laws can be checked on it.
     pub fn is_sound(&self) -> bool {
-        self.value.is_some() && self.problems.iter().all(|p| p.kind == Kind::UnknownKey)
+        self.value.is_some() && self.whole
     }
 }
-
-/// Places of nodes that are left out, by address.
-type Skipped = RefCell<HashSet<usize>>;
 
 fn address(node: &Node) -> usize {
     std::ptr::from_ref(node) as usize
 }
 
-/// Reads a `T` from `root`; `what` is how an error calls the whole (`App`).
+/// Reads a `T` from `tree`; `what` is how an error calls the whole (`App`).
 ///
-/// `fallback`: a map with good values for required keys of the root. Where the root's own are missing or bad
-/// (which is reported), these let the rest be read.
-pub fn decode<T: DeserializeOwned>(root: &Node, what: &str, fallback: Option<&Node>) -> Decoded<T> {
-    let skipped = Skipped::default();
-    let mut problems: Vec<Problem> = Vec::new();
-    let mut filled: Vec<String> = Vec::new();
-    loop {
-        let reader = Reader::root(root, &skipped, fallback, &filled);
-        let error = match T::deserialize(reader) {
-            Ok(value) => return Decoded { value: Some(value), problems },
+/// An unknown key that was surely meant to be one that is not there is read as that one. `fallback`: a map with
+/// stand-ins for required keys of the root; where the root's own are missing or bad (which is reported), they let
+/// the rest be read.
+pub fn decode<T: DeserializeOwned>(tree: Node, what: &str, fallback: Option<&Node>) -> Decoded<T> {
+    let mut run =
+        Run { tree, removed: HashSet::new(), filled: Vec::new(), problems: Vec::new(), whole: true };
+    let value = loop {
+        let error = match T::deserialize(Reader::new(&run.tree)) {
+            Ok(value) => break Some(value),
             Err(error) => error,
         };
-        let chain = error.at.map(|at| chain_to(root, at)).unwrap_or_default();
-        let known_missing = missing_again(&error, &chain, root, &skipped);
-        if !known_missing && let Some(problem) = describe(&error, &chain, root, what, &problems) {
-            problems.push(problem);
+        if !run.mend(&error, what, fallback) || run.problems.len() >= MAX_PROBLEMS {
+            break None;
         }
-        if problems.len() >= MAX_PROBLEMS || !leave_out(&error, &chain, &skipped, fallback, &mut filled) {
-            return Decoded { value: None, problems };
+    };
+    Decoded { value, tree: run.tree, problems: run.problems, filled: run.filled, whole: run.whole }
+}
+
+/// Puts misspelt keys of `tree` right, as [`decode`] does, and leaves everything else as it is.
+pub(crate) fn mend_keys<T: DeserializeOwned>(
+    tree: &mut Node,
+    what: &str,
+    fallback: Option<&Node>,
+) -> Vec<Problem> {
+    fn rename(tree: &mut Node, right: &Node) {
+        match (&mut tree.tree, &right.tree) {
+            (Tree::Map(entries), Tree::Map(_)) => {
+                for entry in entries {
+                    let Some(same) = right.entries().iter().find(|e| e.key.mark == entry.key.mark) else {
+                        continue;
+                    };
+                    entry.key = same.key.clone();
+                    rename(&mut entry.value, &same.value);
+                }
+            }
+            (Tree::List(items), Tree::List(_)) => {
+                for item in items {
+                    if let Some(same) = right.items().iter().find(|i| i.mark == item.mark) {
+                        rename(item, same);
+                    }
+                }
+            }
+            _ => {}
         }
+    }
+    let decoded = decode::<T>(tree.clone(), what, fallback);
+    rename(tree, &decoded.tree);
+    decoded.problems.into_iter().filter(|p| p.kind == Kind::UnknownKey).collect()
+}
+
+struct Run {
+    tree: Node,
+    /// Paths of what was left out.
+    removed: HashSet<String>,
+    filled: Vec<String>,
+    problems: Vec<Problem>,
+    whole: bool,
+}
+
+impl Run {
+    /// Reports an error and takes its cause away, so that the next run finds the next one. False: it cannot.
+    fn mend(&mut self, error: &DecodeError, what: &str, fallback: Option<&Node>) -> bool {
+        let chain = error.at.map(|at| chain_to(&self.tree, at)).unwrap_or_default();
+        let place = path(&chain);
+        let route: Vec<usize> = chain.iter().map(Step::index).collect();
+        if let What::MissingKey(key) = &error.what {
+            let known = self.removed.contains(&child(&place, key));
+            if !known {
+                let problem = describe(error, &chain, &self.tree, what);
+                self.problems.push(problem);
+            }
+            self.whole = false;
+            return match chain.is_empty() {
+                true => self.fill(key, fallback),
+                false => self.remove(&route, &place),
+            };
+        }
+        let problem = describe(error, &chain, &self.tree, what);
+        let meant = renamed(error, &chain, &self.tree);
+        self.problems.push(problem);
+        if let Some(meant) = meant {
+            return rename_key(&mut self.tree, &route, meant);
+        }
+        self.whole &= matches!(error.what, What::UnknownKey(..));
+        match chain.is_empty() {
+            true => false,
+            false => self.remove(&route, &place),
+        }
+    }
+
+    fn remove(&mut self, route: &[usize], place: &str) -> bool {
+        self.removed.insert(place.to_owned());
+        let Some((last, holder)) = route.split_last() else { return false };
+        match node_at(&mut self.tree, holder).map(|node| &mut node.tree) {
+            Some(Tree::Map(entries)) if *last < entries.len() => {
+                entries.remove(*last);
+                true
+            }
+            Some(Tree::List(items)) if *last < items.len() => {
+                items.remove(*last);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn fill(&mut self, key: &str, fallback: Option<&Node>) -> bool {
+        let Some(entry) =
+            fallback.and_then(|f| f.entry(key)).filter(|_| !self.filled.iter().any(|k| k == key))
+        else {
+            return false;
+        };
+        self.filled.push(key.to_owned());
+        match &mut self.tree.tree {
+            Tree::Map(entries) => {
+                entries.push(entry.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn node_at<'a>(tree: &'a mut Node, route: &[usize]) -> Option<&'a mut Node> {
+    let mut node = tree;
+    for index in route {
+        node = match &mut node.tree {
+            Tree::Map(entries) => &mut entries.get_mut(*index)?.value,
+            Tree::List(items) => items.get_mut(*index)?,
+            Tree::Scalar(_) => return None,
+        };
+    }
+    Some(node)
+}
+
+/// The key that an unknown one was meant to be, if that one is not there.
+fn renamed(error: &DecodeError, chain: &[Step<'_>], root: &Node) -> Option<&'static str> {
+    let What::UnknownKey(key, known) = &error.what else { return None };
+    let meant = nearest(key, known.iter().copied())?;
+    let holder = match chain.len().checked_sub(2) {
+        Some(index) => chain.get(index).map(Step::node)?,
+        None => root,
+    };
+    holder.entry(meant).is_none().then_some(meant)
+}
+
+fn rename_key(tree: &mut Node, route: &[usize], meant: &str) -> bool {
+    let Some((last, holder)) = route.split_last() else { return false };
+    let Some(Tree::Map(entries)) = node_at(tree, holder).map(|node| &mut node.tree) else { return false };
+    match entries.get_mut(*last).map(|entry| &mut entry.key.tree) {
+        Some(Tree::Scalar(scalar)) => {
+            meant.clone_into(&mut scalar.text);
+            true
+        }
+        _ => false,
     }
 }
 
@@ -72,7 +210,7 @@ pub fn decode<T: DeserializeOwned>(root: &Node, what: &str, fallback: Option<&No
 #[derive(Clone)]
 enum Step<'a> {
     /// The value of a key.
-    Key(&'a Node, &'a Node),
+    Key(usize, &'a Node, &'a Node),
     /// An item of a list.
     Item(usize, &'a Node),
 }
@@ -80,8 +218,14 @@ enum Step<'a> {
 impl<'a> Step<'a> {
     fn node(&self) -> &'a Node {
         match self {
-            Step::Key(_, value) => value,
+            Step::Key(_, _, value) => value,
             Step::Item(_, item) => item,
+        }
+    }
+
+    fn index(&self) -> usize {
+        match self {
+            Step::Key(index, ..) | Step::Item(index, _) => *index,
         }
     }
 }
@@ -92,8 +236,8 @@ fn chain_to(root: &Node, at: usize) -> Vec<Step<'_>> {
         if address(node) == at {
             return true;
         }
-        for entry in node.entries() {
-            chain.push(Step::Key(&entry.key, &entry.value));
+        for (index, entry) in node.entries().iter().enumerate() {
+            chain.push(Step::Key(index, &entry.key, &entry.value));
             if address(&entry.key) == at || search(&entry.value, at, chain) {
                 return true;
             }
@@ -115,57 +259,21 @@ fn chain_to(root: &Node, at: usize) -> Vec<Step<'_>> {
 
 fn path(chain: &[Step<'_>]) -> String {
     chain.iter().fold(String::new(), |all, step| match step {
-        Step::Key(key, _) => crate::origin::child(&all, key.text().unwrap_or_default()),
+        Step::Key(_, key, _) => child(&all, key.text().unwrap_or_default()),
         Step::Item(index, _) => format!("{all}[{index}]"),
     })
 }
 
-/// Whether a required key is missing only because its value was bad and left out.
-fn missing_again(error: &DecodeError, chain: &[Step<'_>], root: &Node, skipped: &Skipped) -> bool {
-    let What::MissingKey(key) = &error.what else { return false };
-    let map = chain.last().map_or(root, Step::node);
-    map.entry(key).is_some_and(|entry| skipped.borrow().contains(&address(&entry.key)))
-}
-
-/// Marks what was bad, so that the next run passes it by. False: there is nothing left to leave out.
-fn leave_out(
-    error: &DecodeError,
-    chain: &[Step<'_>],
-    skipped: &Skipped,
-    fallback: Option<&Node>,
-    filled: &mut Vec<String>,
-) -> bool {
-    if let Some(step) = chain.last() {
-        let target = match step {
-            Step::Key(key, _) => address(key),
-            Step::Item(_, item) => address(item),
-        };
-        return skipped.borrow_mut().insert(target);
-    }
-    let What::MissingKey(key) = &error.what else { return false };
-    let possible = fallback.is_some_and(|f| f.get(key).is_some()) && !filled.contains(key);
-    if possible {
-        filled.push(key.clone());
-    }
-    possible
-}
-
-fn describe(
-    error: &DecodeError,
-    chain: &[Step<'_>],
-    root: &Node,
-    what: &str,
-    problems: &[Problem],
-) -> Option<Problem> {
+fn describe(error: &DecodeError, chain: &[Step<'_>], root: &Node, what: &str) -> Problem {
     let node = chain.last().map_or(root, Step::node);
     let path = path(chain);
     let at_key = error.at_key;
     let mark = match chain.last() {
-        Some(Step::Key(key, _)) if at_key => &key.mark,
+        Some(Step::Key(_, key, _)) if at_key => &key.mark,
         _ => &node.mark,
     };
     let prefix = if path.is_empty() { String::new() } else { format!("{path}: ") };
-    let problem = match &error.what {
+    match &error.what {
         What::UnknownKey(key, known) => {
             let holder = chain.get(..chain.len().saturating_sub(1)).unwrap_or_default();
             let holder = if holder.is_empty() { what.to_owned() } else { self::path(holder) };
@@ -173,9 +281,6 @@ fn describe(
             Problem::at(mark, Kind::UnknownKey, format!("unknown key {key:?} in {holder}{hint}"))
         }
         What::MissingKey(key) => {
-            if was_misspelt(key, problems) {
-                return None;
-            }
             let holder = if path.is_empty() { what } else { &path };
             Problem::at(mark, Kind::MissingKey, format!("missing key {key:?} in {holder}"))
         }
@@ -190,15 +295,7 @@ fn describe(
             Problem::at(mark, Kind::Value, message)
         }
         What::Message(message) => Problem::at(mark, Kind::Value, format!("{prefix}{message}")),
-    };
-    Some(problem)
-}
-
-/// Whether an unknown key was probably meant to be `key`: then that is said already.
-fn was_misspelt(key: &str, problems: &[Problem]) -> bool {
-    problems
-        .iter()
-        .any(|p| p.kind == Kind::UnknownKey && p.message.ends_with(&format!("did you mean {key:?}?")))
+    }
 }
 
 fn hint_to_quote(node: &Node, expected: &str) -> String {
@@ -207,13 +304,5 @@ fn hint_to_quote(node: &Node, expected: &str) -> String {
             format!("; write it in quotes: \"{}\"", s.text)
         }
         _ => String::new(),
-    }
-}
-
-/// The nearest of `names` to `text`, for problems that are found later than here.
-pub fn suggestion<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    match nearest(text, names) {
-        Some(found) => format!("; did you mean {found:?}?"),
-        None => String::new(),
     }
 }

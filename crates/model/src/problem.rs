@@ -87,6 +87,11 @@ pub fn tidy(problems: &mut Vec<Problem>) {
         (&a.file, a.line, a.column, a.kind, &a.message).cmp(&(&b.file, b.line, b.column, b.kind, &b.message))
     });
     problems.dedup();
+    // One value has one thing wrong with it at a time: layers that read it in two ways say it twice.
+    problems.dedup_by(|b, a| {
+        let same_place = (&a.file, a.line, a.column) == (&b.file, b.line, b.column);
+        same_place && a.line > 0 && a.kind == Kind::Value && b.kind == Kind::Value
+    });
 }
 
 /// The candidate that is nearest to `text`, if it is near enough to be what was meant.

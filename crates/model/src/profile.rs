@@ -147,8 +147,12 @@ pub struct External {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Host>,
     /// Its port; the usual one of its kind unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt::<_, _, 1, 65535>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
     /// Its addresses; all unless said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

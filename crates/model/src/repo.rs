@@ -81,6 +81,7 @@ impl Repo {
             repo.file(files, path, &folders);
         }
         repo.check_whole(&folders);
+        repo.mend();
         repo.check_unread();
         tidy(&mut repo.problems);
         repo

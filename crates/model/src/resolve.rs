@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::decode::decode;
+use crate::decode::{decode, mend_keys};
 use crate::origin::{Layer, Origin, Origins, child};
 use crate::pin::{Pin, PinnedImage};
 use crate::problem::{Kind, Problem, did_you_mean, tidy};
@@ -16,6 +16,8 @@ use crate::yaml::{Entry, Mark, Node, ShortForm, Tree, merge, parse_one};
 mod allow;
 mod laws;
 mod names;
+#[cfg(test)]
+mod tests;
 
 /// All apps of a repository in one environment.
 #[derive(Clone, Debug)]
@@ -100,6 +102,12 @@ impl Repo {
     pub fn resolve(&self, env: &str) -> Outcome {
         let mut problems = self.problems.clone();
         let resolution = self.resolve_into(env, &mut problems);
+        let known = self.environments();
+        if self.platform.is_some() && !known.iter().any(|k| k == env) {
+            let hint = did_you_mean(env, known.iter().map(String::as_str));
+            let message = format!("no environment {env:?}{hint} (there are: {})", known.join(", "));
+            problems.push(Problem::of_file("platform.yaml", Kind::Value, message));
+        }
         tidy(&mut problems);
         Outcome { resolution, problems }
     }
@@ -147,15 +155,31 @@ impl Repo {
         }
     }
 
+    /// Puts misspelt keys right in every file, so that one typo is one problem.
+    pub(crate) fn mend(&mut self) {
+        let app = fallback(APP_FALLBACK);
+        let platform = fallback(PLATFORM_FALLBACK);
+        let mut problems = Vec::new();
+        if let Some(root) = &mut self.platform {
+            problems.extend(mend_keys::<Platform>(root, "Platform", platform.as_ref()));
+            for node in inner(root, "defaults") {
+                problems.extend(mend_keys::<App>(node, "defaults", app.as_ref()));
+            }
+            for node in inner(root, "profile") {
+                problems.extend(mend_keys::<Platform>(node, "profile", platform.as_ref()));
+            }
+        }
+        for folder in self.apps.values_mut() {
+            for node in folder.app.iter_mut().chain(folder.envs.values_mut()) {
+                problems.extend(mend_keys::<App>(node, "App", app.as_ref()));
+            }
+        }
+        self.problems.extend(problems);
+    }
+
     fn resolve_into(&self, env: &str, problems: &mut Vec<Problem>) -> Option<Resolution> {
         let (platform, platform_origins) = self.platform_of(Some(env), problems)?;
-        let Some((name, environment)) = platform.environments.get_key_value(env) else {
-            let known: Vec<&str> = platform.environments.keys().map(|n| n.as_str()).collect();
-            let hint = did_you_mean(env, known.iter().copied());
-            let message = format!("no environment {env:?}{hint} (there are: {})", known.join(", "));
-            problems.push(Problem::of_file("platform.yaml", Kind::Value, message));
-            return None;
-        };
+        let (name, environment) = platform.environments.get_key_value(env)?;
         let (env, environment) = (name.clone(), environment.clone());
         let platform = Arc::new(platform);
         let platform_origins = Arc::new(platform_origins);
@@ -194,11 +218,11 @@ impl Repo {
             }
             None => root.clone(),
         };
-        let decoded = decode::<Platform>(&merged, "Platform", fallback(PLATFORM_FALLBACK).as_ref());
+        let decoded = decode::<Platform>(merged, "Platform", fallback(PLATFORM_FALLBACK).as_ref());
         problems.extend(decoded.problems);
         let platform = decoded.value?;
-        let origins = origins_of(&merged);
-        names::check_platform(&platform, &merged, problems);
+        let origins = origins_of(&decoded.tree);
+        names::check_platform(&platform, &decoded.tree, problems);
         Some((platform, origins))
     }
 
@@ -213,13 +237,13 @@ impl Repo {
     ) -> Option<(Resolved, bool)> {
         let app_node = files.app.as_ref()?;
         let (merged, merged_well) = self.merged(context, app_node, files, problems);
-        let decoded = decode::<App>(&merged, "App", fallback(APP_FALLBACK).as_ref());
+        let decoded = decode::<App>(merged, "App", fallback(APP_FALLBACK).as_ref());
         let sound = decoded.is_sound() && merged_well;
         problems.extend(decoded.problems);
-        let app = decoded.value?;
+        let (app, merged, filled) = (decoded.value?, decoded.tree, decoded.filled);
+        let is_filled = |key: &str| filled.iter().any(|k| k == key);
         let mut origins = origins_of(&merged);
-        if let Some(node) =
-            app_node.get("name").filter(|n| n.text() != Some(folder) && app.name.as_str() != "unnamed")
+        if let Some(node) = app_node.get("name").filter(|_| app.name.as_str() != folder && !is_filled("name"))
         {
             let message =
                 format!("name is {:?}, but the app's folder is called {folder:?}", app.name.as_str());
@@ -227,16 +251,12 @@ impl Repo {
         }
         let platform = context.platform;
         let resources = laws::size(app.size.as_ref(), "size", platform, &merged, problems)?;
-        let Some(tier) = platform.tiers.get(&app.tier).cloned() else {
-            laws::report(
-                &merged,
-                &["tier"],
-                format!("{} is no tier: there are 1, 2, 3 and 4", app.tier),
-                problems,
-            );
-            return None;
+        // The table holds all four tiers, and no other number is read.
+        let tier = platform.tiers.get(&app.tier).cloned()?;
+        let image = match is_filled("image") {
+            true => None,
+            false => image_of(context.env, &app, files, &mut origins, problems),
         };
-        let image = self.image_of(context, &app, files, &mut origins, problems);
         let contents = laws::files(&app, files, &merged, problems);
         let names = files.secrets.get(context.env.as_str()).cloned().unwrap_or_default();
         let resolved = Resolved {
@@ -286,31 +306,6 @@ impl Repo {
         tree.mark = app.mark.clone();
         (tree, problems.len() == before)
     }
-
-    fn image_of(
-        &self,
-        context: &Context<'_>,
-        app: &App,
-        files: &AppFolder,
-        origins: &mut Origins,
-        problems: &mut Vec<Problem>,
-    ) -> Option<PinnedImage> {
-        let node = files.pins.get(context.env.as_str())?;
-        let decoded = decode::<Pin>(node, "Pin", fallback(PIN_FALLBACK).as_ref());
-        problems.extend(decoded.problems);
-        let pin = decoded.value?;
-        for entry in node.get("images").map(Node::entries).unwrap_or_default() {
-            if entry.name() != app.image.as_str() && pin.images.contains_key(entry.name()) {
-                let message = format!("the app's image is {:?}, not {:?}", app.image.as_str(), entry.name());
-                problems.push(Problem::at(&entry.key.mark, Kind::Law, message));
-            }
-        }
-        let version = pin.images.get(&app.image)?.clone();
-        if let Some(entry) = node.get("images").and_then(|images| images.entry(&app.image)) {
-            origins.insert("pin".into(), origin(&entry.key.mark));
-        }
-        Some(PinnedImage { repo: app.image.clone(), version })
-    }
 }
 
 /// What holds for all apps of an environment.
@@ -318,6 +313,51 @@ struct Context<'a> {
     env: &'a Name,
     environment: &'a Environment,
     platform: &'a Arc<Platform>,
+}
+
+/// The image that is pinned for an app.
+fn image_of(
+    env: &Name,
+    app: &App,
+    files: &AppFolder,
+    origins: &mut Origins,
+    problems: &mut Vec<Problem>,
+) -> Option<PinnedImage> {
+    let node = files.pins.get(env.as_str())?;
+    let decoded = decode::<Pin>(node.clone(), "Pin", fallback(PIN_FALLBACK).as_ref());
+    problems.extend(decoded.problems);
+    let pin = decoded.value?;
+    for entry in node.get("images").map(Node::entries).unwrap_or_default() {
+        if entry.name() != app.image.as_str() && pin.images.contains_key(entry.name()) {
+            let message = format!("the app's image is {:?}, not {:?}", app.image.as_str(), entry.name());
+            problems.push(Problem::at(&entry.key.mark, Kind::Law, message));
+        }
+    }
+    let version = pin.images.get(&app.image)?.clone();
+    if let Some(entry) = node.get("images").and_then(|images| images.entry(&app.image)) {
+        origins.insert("pin".into(), origin(&entry.key.mark));
+    }
+    Some(PinnedImage { repo: app.image.clone(), version })
+}
+
+/// The values of `key` in a profile and in its environments.
+fn inner<'a>(root: &'a mut Node, key: &str) -> Vec<&'a mut Node> {
+    let mut found = Vec::new();
+    let Tree::Map(entries) = &mut root.tree else { return found };
+    for entry in entries {
+        match (entry.name() == key, entry.name()) {
+            (true, _) => found.push(&mut entry.value),
+            (false, "environments") => {
+                let Tree::Map(environments) = &mut entry.value.tree else { continue };
+                for environment in environments {
+                    let Tree::Map(entries) = &mut environment.value.tree else { continue };
+                    found.extend(entries.iter_mut().filter(|e| e.name() == key).map(|e| &mut e.value));
+                }
+            }
+            (false, _) => {}
+        }
+    }
+    found
 }
 
 fn objects_for(files: &[ObjectFile], env: &str, layer: Layer) -> Vec<ExtraObject> {

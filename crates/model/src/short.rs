@@ -13,7 +13,9 @@ pub(crate) trait Short: Sized {
     /// The long form.
     type Long: for<'de> Deserialize<'de> + schemars::JsonSchema;
     /// The items of the list form.
-    type Item: for<'de> Deserialize<'de> + schemars::JsonSchema + 'static;
+    type Item: for<'de> Deserialize<'de> + schemars::JsonSchema;
+    /// Whether there is a list form.
+    const HAS_LIST: bool = false;
     /// What an error says was expected.
     const EXPECTING: &'static str;
 
@@ -92,6 +94,9 @@ impl<'de, T: Short> Visitor<'de> for ShortVisitor<T> {
         T::from_long(long).map_err(A::Error::custom)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
+        if !T::HAS_LIST {
+            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+        }
         let items = Vec::<T::Item>::deserialize(SeqAccessDeserializer::new(seq))?;
         match T::from_list(items) {
             Some(result) => result.map_err(A::Error::custom),
@@ -107,7 +112,7 @@ pub(crate) fn read<'de, T: Short, D: Deserializer<'de>>(deserializer: D) -> Resu
 pub(crate) fn schema<T: Short>(generator: &mut SchemaGenerator) -> Schema {
     let mut forms = T::short_schemas(generator);
     forms.push(generator.subschema_for::<T::Long>());
-    if std::any::TypeId::of::<T::Item>() != std::any::TypeId::of::<Never>() {
+    if T::HAS_LIST {
         let item = generator.subschema_for::<T::Item>();
         forms.push(schemars::json_schema!({"type": "array", "items": item}));
     }

@@ -57,6 +57,9 @@ pub fn source_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
 /// Declares a text type that is checked when it is made.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:path, $pattern:expr, $description:expr) => {
+        checked_text!($(#[$doc])* $name, $check, $pattern, $description, "string");
+    };
+    ($(#[$doc:meta])* $name:ident, $check:path, $pattern:expr, $description:expr, $type:tt) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -125,7 +128,7 @@ macro_rules! checked_text {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string", "pattern": $pattern, "description": $description})
+                schemars::json_schema!({"type": $type, "pattern": $pattern, "description": $description})
             }
         }
     };
@@ -187,7 +190,8 @@ checked_text!(
 );
 checked_text!(
     /// A tag of an image.
-    Tag, checks::tag, "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", "Tag of an image"
+    Tag, checks::tag, "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", "Tag of an image",
+    ["string", "number"]
 );
 checked_text!(
     /// The URL of a git repository.
@@ -196,7 +200,8 @@ checked_text!(
 checked_text!(
     /// A positive amount of CPU, memory or disk in Kubernetes' notation: `250m`, `512Mi`.
     Quantity, checks::quantity, "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]+)?$",
-    "Quantity in Kubernetes' notation: 250m, 512Mi, 2"
+    "Quantity in Kubernetes' notation: 250m, 512Mi, 2",
+    ["string", "number"]
 );
 checked_text!(
     /// A block of addresses: `10.20.0.0/16`, `2001:db8::/32`.

@@ -16,7 +16,11 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// How often a failed call is tried again; the platform's unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt::<_, _, 0, 10>",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(range(max = 10))]
     pub retries: Option<u32>,
     /// The longest time one try may take; an equal part of the timeout unless said.

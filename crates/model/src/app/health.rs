@@ -96,15 +96,26 @@ pub(crate) struct ProbeLong {
     #[serde(default)]
     exec: Option<Vec<String>>,
     /// Time between two questions, whole seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_seconds")]
     every: Option<Duration>,
     /// Time within which it must answer, whole seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole_seconds")]
     timeout: Option<Duration>,
     /// Failures in a row that count.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::range::opt::<_, _, 1, 100>")]
     #[schemars(range(min = 1, max = 100))]
     failures: Option<u32>,
+}
+
+/// Kubernetes counts a probe's times in seconds.
+fn whole_seconds<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    let value = Option::<Duration>::deserialize(d)?;
+    match value {
+        Some(v) if v.as_millis() == 0 || v.as_millis() % 1000 != 0 => Err(serde::de::Error::custom(format!(
+            "{v} must be whole seconds: Kubernetes counts a probe's times so"
+        ))),
+        _ => Ok(value),
+    }
 }
 
 fn check(long: &mut ProbeLong) -> Result<Check, String> {
@@ -132,14 +143,6 @@ impl Short for Probe {
 
     fn from_long(mut long: ProbeLong) -> Result<Self, String> {
         let check = check(&mut long)?;
-        for (key, value) in [("every", long.every), ("timeout", long.timeout)] {
-            if value.is_some_and(|v| v.as_millis() == 0 || v.as_millis() % 1000 != 0) {
-                return Err(format!("{key} must be whole seconds: Kubernetes counts so"));
-            }
-        }
-        if long.failures.is_some_and(|n| !(1..=100).contains(&n)) {
-            return Err("failures is out of range: 1 to 100".into());
-        }
         Ok(Self { check, every: long.every, timeout: long.timeout, failures: long.failures })
     }
     fn from_text(text: &str) -> Option<Result<Self, String>> {

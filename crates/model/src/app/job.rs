@@ -28,7 +28,11 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// How often a failed run is tried again; the platform's unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt::<_, _, 0, 20>",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(range(max = 20))]
     pub retries: Option<u32>,
     /// CPU, memory and disk; the app's unless said.
@@ -68,6 +72,7 @@ pub(crate) struct RunLong {
 impl Short for Run {
     type Long = RunLong;
     type Item = String;
+    const HAS_LIST: bool = true;
     const EXPECTING: &'static str = "a list of a command and its arguments, or a map with command and args";
 
     fn from_long(long: RunLong) -> Result<Self, String> {

@@ -92,13 +92,14 @@ impl Port {
 #[schemars(rename = "PortLong")]
 pub(crate) struct PortLong {
     /// The number, 1 to 65535.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 65535>")]
     #[schemars(range(min = 1, max = 65535))]
     port: u16,
     /// What it speaks; by its name unless said.
     #[serde(default)]
     protocol: Option<Protocol>,
     /// The port on each node, 30000 to 32767, where the platform's Services are of type NodePort.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::range::opt::<_, _, 30000, 32767>")]
     #[schemars(range(min = 30000, max = 32767))]
     node_port: Option<u16>,
 }
@@ -110,7 +111,7 @@ pub(crate) fn port_schema() -> Schema {
 fn port_number(text: &str) -> Result<u16, String> {
     match text.parse::<u32>() {
         Ok(n @ 1..=65535) => u16::try_from(n).map_err(|e| e.to_string()),
-        Ok(n) => Err(format!("port {n} is out of range: 1 to 65535")),
+        Ok(n) => Err(format!("{n} is out of range: 1 to 65535")),
         Err(_) => Err(format!("{text:?} is no port number")),
     }
 }
@@ -121,10 +122,6 @@ impl Short for Port {
     const EXPECTING: &'static str = "a port number or a map with port and protocol";
 
     fn from_long(long: PortLong) -> Result<Self, String> {
-        port_number(&long.port.to_string())?;
-        if long.node_port.is_some_and(|n| !(30000..=32767).contains(&n)) {
-            return Err(format!("nodePort {} is out of range: 30000 to 32767", long.node_port.unwrap_or(0)));
-        }
         Ok(Self { port: long.port, protocol: long.protocol, node_port: long.node_port })
     }
     fn from_text(text: &str) -> Option<Result<Self, String>> {
@@ -237,6 +234,7 @@ impl Public {
 impl Short for Public {
     type Long = PublicLong;
     type Item = PublicRoute;
+    const HAS_LIST: bool = true;
     const EXPECTING: &'static str = "a host name, a map with host and path, or a list of these";
 
     fn from_long(long: PublicLong) -> Result<Self, String> {
@@ -277,9 +275,11 @@ pub const MAX_REPLICAS: u32 = 5000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScaleLong {
     /// The least number of replicas.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 5000>")]
     #[schemars(range(min = 1, max = 5000))]
     from: u32,
     /// The greatest number of replicas.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 5000>")]
     #[schemars(range(min = 1, max = 5000))]
     to: u32,
     /// The mean CPU use, as a share of what is requested, that the autoscaler aims at.
@@ -294,7 +294,7 @@ fn replicas(n: u32) -> Result<u32, String> {
     if (1..=MAX_REPLICAS).contains(&n) {
         return Ok(n);
     }
-    Err(format!("{n} replicas are out of range: 1 to {MAX_REPLICAS}"))
+    Err(format!("{n} is out of range: 1 to {MAX_REPLICAS}"))
 }
 
 impl Short for Scale {
@@ -303,9 +303,9 @@ impl Short for Scale {
     const EXPECTING: &'static str = "a number of replicas or a map with from and to";
 
     fn from_long(long: ScaleLong) -> Result<Self, String> {
-        let (from, to) = (replicas(long.from)?, replicas(long.to)?);
+        let (from, to) = (long.from, long.to);
         if from > to {
-            return Err(format!("scale from {from} to {to}: from must not exceed to"));
+            return Err(format!("from {from} to {to}: from must not exceed to"));
         }
         for (key, share) in [("cpu", long.cpu), ("memory", long.memory)] {
             if share.is_some_and(|s| s.rounded() == 0) {
@@ -329,12 +329,57 @@ short_form!(Scale);
 #[serde(deny_unknown_fields)]
 pub struct Resources {
     /// CPU that is requested: `250m` is a quarter of a core.
+    #[serde(deserialize_with = "amounts::cpu")]
     pub cpu: Quantity,
     /// Memory that is requested and the limit.
+    #[serde(deserialize_with = "amounts::bytes")]
     pub memory: Quantity,
     /// Disk for logs, writable folders and the container's own layer; the platform's default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<Quantity>,
+}
+
+/// Amounts that are believed to be meant.
+mod amounts {
+    use serde::de::{Deserialize, Deserializer, Error};
+
+    use super::{Percent, Quantity};
+
+    /// More cores than a node has.
+    const MAX_CORES: i64 = 512;
+    /// Less memory than any process takes.
+    const MIN_BYTES: i64 = 1 << 20;
+
+    pub(super) fn cpu<'de, D: Deserializer<'de>>(d: D) -> Result<Quantity, D::Error> {
+        let quantity = Quantity::deserialize(d)?;
+        if quantity.amount().value() > MAX_CORES {
+            let hint = if quantity.chars().all(|c| c.is_ascii_digit()) {
+                format!("; did you mean \"{quantity}m\"?")
+            } else {
+                String::new()
+            };
+            return Err(D::Error::custom(format!("{quantity} is more CPU than a node has{hint}")));
+        }
+        Ok(quantity)
+    }
+
+    pub(super) fn bytes<'de, D: Deserializer<'de>>(d: D) -> Result<Quantity, D::Error> {
+        let quantity = Quantity::deserialize(d)?;
+        if quantity.amount().value() < MIN_BYTES {
+            let number = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let message = format!("{quantity} is less than 1Mi of memory; did you mean \"{number}Mi\"?");
+            return Err(D::Error::custom(message));
+        }
+        Ok(quantity)
+    }
+
+    pub(super) fn objective<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Percent>, D::Error> {
+        let share = Option::<Percent>::deserialize(d)?;
+        if let Some(share) = share.filter(|s| s.ppm() == 0 || s.ppm() >= 1_000_000) {
+            return Err(D::Error::custom(format!("{share}: an objective lies between 0% and 100%")));
+        }
+        Ok(share)
+    }
 }
 
 /// The size of one replica: a name of the platform's table, or amounts.
@@ -369,7 +414,7 @@ short_form!(Size);
 #[serde(deny_unknown_fields)]
 pub struct Slo {
     /// The share of requests that succeed: `99.9%`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "amounts::objective", skip_serializing_if = "Option::is_none")]
     pub availability: Option<Percent>,
     /// The share of requests that are answered in time: `95% < 300ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,7 +444,7 @@ impl LatencyObjective {
             .ok_or_else(|| format!("{text:?} is no latency objective such as 95% < 300ms"))?;
         let share = Percent::new(share.trim())?;
         if share.ppm() == 0 || share.ppm() >= 1_000_000 {
-            return Err(format!("{share} of requests: an objective lies between 0% and 100%"));
+            return Err(format!("{share}: an objective lies between 0% and 100%"));
         }
         Ok(Self { share, within: Duration::new(within.trim())? })
     }
@@ -751,6 +796,7 @@ pub(crate) mod writable {
     impl Short for Folders {
         type Long = BTreeMap<FilePath, Writable>;
         type Item = FilePath;
+        const HAS_LIST: bool = true;
         const EXPECTING: &'static str = "a list of folders or a map from folder to size";
 
         fn from_long(long: Self::Long) -> Result<Self, String> {

@@ -6,8 +6,8 @@ use serde::de::{
     Visitor,
 };
 
+use super::address;
 use super::error::{DecodeError, What};
-use super::{Skipped, address};
 use crate::text::{CHECKED_TEXT, SHORT_FORM, SOURCE_TEXT};
 use crate::yaml::{Entry, Node, Plain, Scalar, Tree, ambiguous};
 
@@ -17,52 +17,25 @@ type Outcome<T> = Result<T, DecodeError>;
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     node: &'a Node,
-    skipped: &'a Skipped,
-    /// For the root alone: good values for keys that are missing or bad.
-    fallback: Option<(&'a Node, &'a [String])>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn root(
-        node: &'a Node,
-        skipped: &'a Skipped,
-        fallback: Option<&'a Node>,
-        filled: &'a [String],
-    ) -> Self {
-        Self { node, skipped, fallback: fallback.map(|f| (f, filled)) }
+    pub(super) fn new(node: &'a Node) -> Self {
+        Self { node }
     }
 
-    fn inner(self, node: &'a Node) -> Self {
-        Self { node, skipped: self.skipped, fallback: None }
+    fn map<V: Visitor<'a>>(entries: &'a [Entry], visitor: V) -> Outcome<V::Value> {
+        visitor.visit_map(Entries { entries: entries.iter(), value: None })
     }
 
-    fn is_skipped(self, node: &Node) -> bool {
-        self.skipped.borrow().contains(&address(node))
-    }
-
-    /// The entries that are read.
-    fn entries(self, entries: &'a [Entry]) -> Vec<&'a Entry> {
-        let mut kept: Vec<&Entry> = entries.iter().filter(|e| !self.is_skipped(&e.key)).collect();
-        if let Some((fallback, filled)) = self.fallback {
-            kept.extend(fallback.entries().iter().filter(|e| filled.iter().any(|name| name == e.name())));
-        }
-        kept
-    }
-
-    fn map<V: Visitor<'a>>(self, entries: &'a [Entry], visitor: V) -> Outcome<V::Value> {
-        let entries = self.entries(entries).into_iter();
-        visitor.visit_map(Entries { reader: self, entries, value: None })
-    }
-
-    fn list<V: Visitor<'a>>(self, items: &'a [Node], visitor: V) -> Outcome<V::Value> {
-        let items: Vec<&Node> = items.iter().filter(|item| !self.is_skipped(item)).collect();
-        visitor.visit_seq(Items { reader: self, items: items.into_iter() })
+    fn list<V: Visitor<'a>>(items: &'a [Node], visitor: V) -> Outcome<V::Value> {
+        visitor.visit_seq(Items(items.iter()))
     }
 
     fn any<V: Visitor<'a>>(self, visitor: V) -> Outcome<V::Value> {
         match &self.node.tree {
-            Tree::Map(entries) => self.map(entries, visitor),
-            Tree::List(items) => self.list(items, visitor),
+            Tree::Map(entries) => Self::map(entries, visitor),
+            Tree::List(items) => Self::list(items, visitor),
             Tree::Scalar(s) if s.is_plain() => {
                 refuse_ambiguous(s)?;
                 match Plain::core(&s.text) {
@@ -176,7 +149,7 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         visitor: V,
     ) -> Outcome<V::Value> {
         match &self.node.tree {
-            Tree::Map(entries) => self.map(entries, visitor),
+            Tree::Map(entries) => Self::map(entries, visitor),
             // A list would be taken for the fields in their order.
             _ => Err(DecodeError::invalid_type(Unexpected::Other("no map"), &visitor)),
         }
@@ -201,13 +174,12 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     }
 }
 
-struct Entries<'a, I> {
-    reader: Reader<'a>,
-    entries: I,
+struct Entries<'a> {
+    entries: std::slice::Iter<'a, Entry>,
     value: Option<&'a Entry>,
 }
 
-impl<'a, I: Iterator<Item = &'a Entry>> MapAccess<'a> for Entries<'a, I> {
+impl<'a> MapAccess<'a> for Entries<'a> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Outcome<Option<K::Value>> {
@@ -223,23 +195,20 @@ impl<'a, I: Iterator<Item = &'a Entry>> MapAccess<'a> for Entries<'a, I> {
         let Some(entry) = self.value.take() else {
             return Err(DecodeError::custom("a value was asked for before its key"));
         };
-        seed.deserialize(self.reader.inner(&entry.value)).map_err(|e| e.place(address(&entry.value), false))
+        seed.deserialize(Reader::new(&entry.value)).map_err(|e| e.place(address(&entry.value), false))
     }
 }
 
-struct Items<'a, I> {
-    reader: Reader<'a>,
-    items: I,
-}
+struct Items<'a>(std::slice::Iter<'a, Node>);
 
-impl<'a, I: Iterator<Item = &'a Node>> SeqAccess<'a> for Items<'a, I> {
+impl<'a> SeqAccess<'a> for Items<'a> {
     type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Outcome<Option<T::Value>> {
-        let Some(item) = self.items.next() else {
+        let Some(item) = self.0.next() else {
             return Ok(None);
         };
-        let value = seed.deserialize(self.reader.inner(item)).map_err(|e| e.place(address(item), false))?;
+        let value = seed.deserialize(Reader::new(item)).map_err(|e| e.place(address(item), false))?;
         Ok(Some(value))
     }
 }

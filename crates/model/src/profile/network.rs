@@ -179,6 +179,7 @@ pub(crate) struct MeshLong {
     /// The longest time a call may take, its retries included.
     timeout: Duration,
     /// How often a failed call is tried again.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 10>")]
     #[schemars(range(max = 10))]
     retries: u32,
     /// What counts as worth another try, in Envoy's words.
@@ -222,9 +223,6 @@ impl Short for Mesh {
 
     fn from_long(long: MeshLong) -> Result<Self, String> {
         let MeshLong { kind, timeout, retries, retry_on, pool, outliers, namespace } = long;
-        if retries > 10 {
-            return Err(format!("{retries} retries are out of range: 0 to 10"));
-        }
         Ok(Self { kind, timeout, retries, retry_on, pool, outliers, namespace })
     }
     fn from_text(text: &str) -> Option<Result<Self, String>> {

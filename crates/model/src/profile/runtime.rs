@@ -92,10 +92,12 @@ pub struct Registry {
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Security {
     /// User id, 10000 or more so that it is nobody of the node.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 2_147_483_647>")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub user: u32,
     /// Group id, 10000 or more.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 2_147_483_647>")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub group: u32,
     /// Whether the container's own file system is read-only.
     pub read_only_root: bool,
@@ -162,7 +164,8 @@ pub struct Spread {
     /// Whether and how strictly they are spread over nodes.
     pub hosts: WhenUnsatisfiable,
     /// The greatest difference between two zones.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 100>")]
+    #[schemars(range(min = 1, max = 100))]
     pub skew: u32,
 }
 
@@ -276,7 +279,8 @@ pub struct Scaling {
     /// The mean CPU use, as a share of what is requested, that it aims at unless an app says otherwise.
     pub cpu: Percent,
     /// In production an app that says nothing may grow to so many times its least number of replicas.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 100>")]
+    #[schemars(range(min = 1, max = 100))]
     pub headroom: u32,
     /// How long less load must last before replicas go.
     pub down: Duration,

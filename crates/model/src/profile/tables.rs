@@ -13,10 +13,12 @@ use crate::text::{Name, Percent, Quantity, source_text};
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     /// The priority of the tier's pods: a lower one gives way.
+    #[serde(deserialize_with = "crate::range::int::<_, _, -1_000_000_000, 1_000_000_000>")]
     #[schemars(range(min = -1_000_000_000_i64, max = 1_000_000_000_i64))]
     pub priority: i32,
     /// The least number of replicas in production.
-    #[schemars(range(min = 1))]
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 5000>")]
+    #[schemars(range(min = 1, max = 5000))]
     pub replicas: u32,
     /// The replicas that a disruption (a drain, say) may take away at once.
     pub disruption: Disruption,

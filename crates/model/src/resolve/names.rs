@@ -1,9 +1,11 @@
 //! What a profile's names and patterns must keep to.
 
+use std::sync::OnceLock;
+
 use kiban_base::names::is_dns1123_label;
 use schemars::SchemaGenerator;
 
-use crate::app::App;
+use crate::app::{App, CallTarget};
 use crate::problem::{Kind, Problem, did_you_mean};
 use crate::profile::Platform;
 use crate::yaml::Node;
@@ -35,6 +37,13 @@ pub(super) fn check_platform(platform: &Platform, root: &Node, problems: &mut Ve
     if let Some(entry) = root.entry("environments").filter(|e| e.value.entries().is_empty()) {
         problems.push(Problem::at(&entry.key.mark, Kind::Value, "at least one environment is needed"));
     }
+    for entry in root.get("externals").map(Node::entries).unwrap_or_default() {
+        if !matches!(CallTarget::new(entry.name()), Ok(CallTarget::Resource { .. }) | Err(_)) {
+            let message =
+                format!("{:?} is no service outside the platform such as pg:orders-db", entry.name());
+            problems.push(Problem::at(&entry.key.mark, Kind::Value, message));
+        }
+    }
     check_pattern(platform, root, problems);
 }
 
@@ -56,8 +65,11 @@ fn check_pattern(platform: &Platform, root: &Node, problems: &mut Vec<Problem>) 
 }
 
 /// The keys of an app's file.
-fn app_keys() -> Vec<String> {
-    let schema = SchemaGenerator::default().into_root_schema_for::<App>();
-    let properties = schema.get("properties").and_then(|p| p.as_object());
-    properties.map(|p| p.keys().cloned().collect()).unwrap_or_default()
+fn app_keys() -> &'static [String] {
+    static KEYS: OnceLock<Vec<String>> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let schema = SchemaGenerator::default().into_root_schema_for::<App>();
+        let properties = schema.get("properties").and_then(|p| p.as_object());
+        properties.map(|p| p.keys().cloned().collect()).unwrap_or_default()
+    })
 }

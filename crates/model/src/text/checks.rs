@@ -149,7 +149,7 @@ fn is_path_component(part: &str) -> bool {
 
 pub(super) fn image_repo(text: &str) -> Checked {
     if text.contains('@') {
-        return Err(format!("image {text:?} has a digest: the environment's pin file says which image runs"));
+        return Err(format!("{text:?} has a digest: the environment's pin file says which image runs"));
     }
     let (registry, path) = match text.split_once('/') {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),

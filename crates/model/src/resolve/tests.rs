@@ -1,0 +1,241 @@
+//! Tests from files to apps in an environment.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::app::{App, Scale};
+use crate::origin::Layer;
+use crate::repo::{DirFiles, Files, MemoryFiles, Repo};
+use crate::yaml::{Node, parse_one};
+
+mod bad;
+
+/// The example in which every key of every file is set.
+pub(super) fn full() -> MemoryFiles {
+    let folder = DirFiles::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/full"));
+    let paths = folder.list().unwrap();
+    MemoryFiles(paths.into_iter().map(|path| (path.clone(), folder.read(&path).unwrap())).collect())
+}
+
+pub(super) fn problems_of(files: &MemoryFiles) -> Vec<String> {
+    Repo::load(files).check().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_full_example_is_good_in_all_environments() {
+    assert_eq!(problems_of(&full()), Vec::<String>::new());
+}
+
+#[test]
+fn layers_are_laid_upon_each_other_and_every_value_knows_who_set_it() {
+    let repo = Repo::load(&full());
+    let dev = repo.resolve("dev").into_result().unwrap();
+    let orders = dev.app("orders").unwrap();
+    assert_eq!(orders.namespace(), "checkout-dev");
+    assert_eq!(orders.resources.cpu.as_str(), "50m");
+    assert_eq!(orders.least_replicas(), 1);
+    let scale = orders.app.scale.clone().unwrap();
+    assert_eq!(
+        serde_json::to_value(&scale).unwrap(),
+        json!({"from": 1, "to": 1, "cpu": "60%", "memory": "80%"})
+    );
+    let env = serde_json::to_value(&orders.app.env).unwrap();
+    assert_eq!(
+        env,
+        json!({
+            "DEBUG": "yes", "EXTRA": "1", "LOG_LEVEL": "info",
+            "NODE": {"field": "spec.nodeName"}, "PASSWORD": {"secret": "orders-db", "key": "password"}
+        })
+    );
+    for (path, place, layer) in [
+        ("scale.from", "orders/env/dev.yaml:2:8", Layer::Env),
+        ("scale.cpu", "orders/app.yaml:23:32", Layer::App),
+        ("size", "orders/env/dev.yaml:3:7", Layer::Env),
+        ("ports.http.nodePort", "orders/env/dev.yaml:8:21", Layer::Env),
+        ("ports.http.port", "orders/app.yaml:11:9", Layer::App),
+        ("ports.metrics.port", "orders/app.yaml:13:12", Layer::App),
+        ("env.LOG_LEVEL", "orders/app.yaml:34:14", Layer::App),
+        ("env.EXTRA", "orders/env/dev.yaml:6:10", Layer::Env),
+        ("health.startup", "orders/app.yaml:22:12", Layer::App),
+        ("calls.stock.perTry", "orders/app.yaml:27:48", Layer::App),
+        ("public[0].host", "orders/env/dev.yaml:9:9", Layer::Env),
+        ("override[\"Deployment.spec.revisionHistoryLimit\"]", "orders/app.yaml:66:41", Layer::App),
+    ] {
+        let origin = orders.origin(path).unwrap();
+        assert_eq!((origin.to_string().as_str(), origin.layer), (place, layer), "{path}");
+    }
+    let stock = dev.app("stock").unwrap();
+    assert_eq!(stock.origin("health.startup").unwrap().to_string(), "platform.yaml:27:14");
+    assert_eq!(stock.origin("env.LOG_LEVEL").unwrap().to_string(), "platform.yaml:16:25");
+    assert_eq!(stock.origin("slo").unwrap().to_string(), "stock/app.yaml:1:1");
+    assert_eq!(stock.origins.get("slo"), None);
+}
+
+#[test]
+fn an_environment_may_differ_from_the_profile_and_pins_its_images() {
+    let repo = Repo::load(&full());
+    let (dev, prod) =
+        (repo.resolve("dev").into_result().unwrap(), repo.resolve("prod").into_result().unwrap());
+    let kinds =
+        |r: &super::Resolution| serde_json::to_value((r.platform.entry.kind, r.platform.mesh.kind)).unwrap();
+    assert_eq!(kinds(&dev), json!(["nodeport", "none"]));
+    assert_eq!(kinds(&prod), json!(["gateway", "istio"]));
+    assert_eq!(dev.platform_origins.get("mesh.kind").unwrap().to_string(), "platform.yaml:18:13");
+    assert_eq!(prod.platform_origins.get("mesh.timeout").unwrap().to_string(), "platform.yaml:42:12");
+    // The other details of the profile's entry stay.
+    assert_eq!(dev.platform.entry.class.as_ref().unwrap().as_str(), "nginx");
+    assert!(dev.app("orders").unwrap().image.is_none());
+    let orders = prod.app("orders").unwrap();
+    assert_eq!(
+        orders.image.as_ref().unwrap().to_string(),
+        "registry.example.com/checkout/orders:v1.20@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    );
+    assert_eq!(orders.origin("pin").unwrap().to_string(), "orders/env/prod.pin.yaml:5:3");
+    assert_eq!(orders.least_replicas(), 3);
+    assert_eq!(
+        serde_json::to_value(&orders.secret_files).unwrap(),
+        json!({
+            "orders-db": "orders/secrets/prod/orders-db.enc.yaml", "tls": "orders/secrets/prod/tls.enc.yaml"
+        })
+    );
+    assert_eq!(orders.files.values().collect::<Vec<_>>(), ["max = 10\n", "{\"max\": 10}"]);
+    assert_eq!(orders.extra.len(), 1);
+    assert_eq!(orders.extra[0].origin.to_string(), "orders/extra/configmap.yaml:1:1");
+    assert_eq!(prod.platform_objects.len(), 1);
+}
+
+#[test]
+fn an_empty_profile_and_a_short_app_are_enough() {
+    let files = MemoryFiles::of([
+        ("platform.yaml", "apiVersion: kiban.dev/v1\nkind: Platform\nenvironments: { prod: {} }\n"),
+        (
+            "hello/app.yaml",
+            "apiVersion: kiban.dev/v1\nkind: App\nname: hello\nteam: web\ntier: 3\nimage: hello\nports: { http: 8080 }\n",
+        ),
+    ]);
+    let prod = Repo::load(&files).resolve("prod").into_result().unwrap();
+    let hello = prod.app("hello").unwrap();
+    assert!(prod.environment.production);
+    assert_eq!((hello.namespace().as_str(), hello.resources.memory.as_str()), ("web-prod", "256Mi"));
+    assert_eq!(hello.app.main_port().map(|(_, port)| port.port), Some(8080));
+}
+
+#[test]
+fn a_resolved_app_survives_the_way_through_json() {
+    let repo = Repo::load(&full());
+    for env in ["dev", "prod"] {
+        for resolved in repo.resolve(env).into_result().unwrap().apps {
+            let text = serde_json::to_string(&resolved.app).unwrap();
+            assert_eq!(serde_json::from_str::<App>(&text).unwrap(), resolved.app, "{text}");
+        }
+        let platform = repo.resolve(env).into_result().unwrap().platform;
+        let text = serde_json::to_string(&*platform).unwrap();
+        assert_eq!(serde_json::from_str::<crate::profile::Platform>(&text).unwrap(), *platform);
+    }
+    assert!(serde_json::from_str::<Scale>("{\"from\": 3, \"to\": 2}").is_err());
+}
+
+#[test]
+fn an_unknown_environment_is_named_with_those_that_exist() {
+    let outcome = Repo::load(&full()).resolve("prd");
+    let found: Vec<String> = outcome.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        ["platform.yaml: no environment \"prd\"; did you mean \"prod\"? (there are: dev, prod)"]
+    );
+    assert!(outcome.resolution.is_none());
+}
+
+/// Maps whose keys are names that people choose: a typo there is another name.
+const FREE: [&str; 27] = [
+    "ports",
+    "calls",
+    "env",
+    "files",
+    "jobs",
+    "jobs.cleanup.env",
+    "writable",
+    "labels",
+    "annotations",
+    "override",
+    "sizes",
+    "externals",
+    "identities",
+    "identities.orders.annotations",
+    "identities.orders.podLabels",
+    "namespaceLabels",
+    "environments",
+    "environments.dev.defaults.env",
+    "entry.annotations",
+    "accessLog.fields",
+    "network.dns[0].namespace",
+    "network.dns[0].pods",
+    "network.entry[0].namespace",
+    "network.monitoring[0].namespace",
+    "nodes.selector",
+    "images",
+    "tiers",
+];
+
+/// Every key of a file that no person chose, with its path and place.
+fn fixed_keys(node: &Node, path: &str, found: &mut Vec<(String, u32, u32)>) {
+    for entry in node.entries() {
+        let here = crate::origin::child(path, entry.name());
+        if !FREE.contains(&path) {
+            found.push((entry.name().to_owned(), entry.key.mark.line, entry.key.mark.column));
+        }
+        fixed_keys(&entry.value, &here, found);
+    }
+    for (index, item) in node.items().iter().enumerate() {
+        fixed_keys(item, &format!("{path}[{index}]"), found);
+    }
+}
+
+#[test]
+fn a_typo_of_any_key_of_any_file_is_found_at_its_place() {
+    let mut seen = 0;
+    for path in ["platform.yaml", "orders/app.yaml", "orders/env/dev.yaml", "orders/env/prod.pin.yaml"] {
+        let files = full();
+        let text = String::from_utf8(files.0[path].clone()).unwrap();
+        let mut keys = Vec::new();
+        fixed_keys(&parse_one(path, text.as_bytes(), Layer::App).unwrap(), "", &mut keys);
+        for (key, line, column) in keys {
+            for typo in [format!("{key}x"), format!("x{key}"), key.to_uppercase()] {
+                if typo == key {
+                    continue;
+                }
+                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                let at = column as usize - 1;
+                lines[line as usize - 1].replace_range(at..at + key.len(), &typo);
+                let mut files = full();
+                files.0.insert(path.to_owned(), lines.join("\n").into_bytes());
+                let found = problems_of(&files);
+                let expected = format!("{path}:{line}:{column}: ");
+                assert!(found.iter().any(|p| p.starts_with(&expected)), "{typo} at {expected}: {found:#?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 400, "{seen}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_bytes_in_any_file_make_it_panic(
+        which in 0usize..4,
+        at in 0.0..1.0_f64,
+        cut in 0usize..40,
+        bytes in prop_oneof![proptest::collection::vec(any::<u8>(), 0..20), "[a-z:{}\\[\\], \n\"'&*!|#0-9-]{0,20}".prop_map(String::into_bytes)],
+    ) {
+        let path = ["platform.yaml", "orders/app.yaml", "orders/env/dev.yaml", "orders/env/prod.pin.yaml"][which];
+        let mut files = full();
+        let text = files.0.get_mut(path).unwrap();
+        let at = ((text.len() as f64) * at) as usize;
+        let end = (at + cut).min(text.len());
+        text.splice(at..end, bytes);
+        let _ = Repo::load(&files).check();
+    }
+}
