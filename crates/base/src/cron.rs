@@ -146,10 +146,10 @@ impl Schedule {
 /// The sentence for the `timeZone` of a CronJob that the API server would refuse.
 pub fn check_time_zone(name: &str) -> Result<(), CronError> {
     if name.is_empty() {
-        return Err(CronError::Syntax("must be nil or non-empty string".to_string()));
+        return Err(CronError::Syntax("timeZone must be nil or non-empty string".to_string()));
     }
     if name.eq_ignore_ascii_case("local") {
-        let message = "must be an explicit time zone as defined in https://www.iana.org/time-zones";
+        let message = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         return Err(CronError::Syntax(message.to_string()));
     }
     match find_zone(name) {
@@ -161,7 +161,8 @@ pub fn check_time_zone(name: &str) -> Result<(), CronError> {
 fn find_zone(name: &str) -> Option<TimeZone> {
     match name {
         "" | "UTC" => Some(TimeZone::UTC),
-        _ => TimeZone::get(name).ok(),
+        // The database answers in any case of letters; Go, and so Kubernetes, does not.
+        _ => TimeZone::get(name).ok().filter(|zone| zone.iana_name() == Some(name)),
     }
 }
 

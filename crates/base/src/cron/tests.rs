@@ -137,9 +137,10 @@ fn time_zones_are_checked_as_the_api_server_does() {
         assert_eq!(check_time_zone(good), Ok(()), "{good}");
     }
     for (bad, want) in [
-        ("", "must be nil or non-empty string"),
-        ("Local", "must be an explicit time zone as defined in https://www.iana.org/time-zones"),
+        ("", "timeZone must be nil or non-empty string"),
+        ("Local", "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"),
         ("Moon/Base", "unknown time zone Moon/Base"),
+        ("AMERICA/new_york", "unknown time zone AMERICA/new_york"),
         ("../etc/passwd", "unknown time zone ../etc/passwd"),
     ] {
         assert_eq!(check_time_zone(bad).unwrap_err().to_string(), want, "{bad}");
