@@ -27,9 +27,10 @@ impl From<Value> for Document {
     }
 }
 
-/// Text that is no JSON document, or too deep a one.
+/// Text that is no JSON document, or too deep a one. Of a request body, the API server's message
+/// has `couldn't get version/kind; ` before it.
 #[derive(Debug, thiserror::Error)]
-#[error("couldn't get version/kind; json parse error: {0}")]
+#[error("json parse error: {0}")]
 pub struct JsonError(#[from] serde_json::Error);
 
 /// Reads one JSON document. Never panics, and takes no more memory than a small multiple of the

@@ -176,6 +176,28 @@ fn nesting_and_numbers_have_limits() {
 }
 
 #[test]
+fn repeated_numbers_come_packed_or_one_by_one() {
+    let schema = Schema::builtin();
+    let id = schema.type_named("io.k8s.api.core.v1.PodSecurityContext").unwrap();
+    let number = schema.get(id).field("supplementalGroups").unwrap().proto;
+    let want = json!({"supplementalGroups": [1, -2, 300]});
+    let packed = [1, -2, 300].map(|n: i64| encode::varint(n as u64)).concat();
+    assert_eq!(decode(schema, id, &encode::bytes_field(number, &packed)).unwrap(), want);
+    assert_eq!(decode(schema, id, &encode::message(schema, id, &want)).unwrap(), want);
+    let cut = encode::bytes_field(number, &[0x80]);
+    assert_eq!(decode(schema, id, &cut), Err(ProtoError::Wire(WireError::Truncated)));
+}
+
+#[test]
+fn fields_of_a_newer_client_are_dropped() {
+    let schema = Schema::builtin();
+    let id = schema.type_of("v1", "ConfigMap").unwrap();
+    let bytes =
+        [encode::bytes_field(9_999, b"new"), encode::message(schema, id, &json!({"data": {"a": "b"}}))];
+    assert_eq!(decode(schema, id, &bytes.concat()).unwrap(), json!({"metadata": {}, "data": {"a": "b"}}));
+}
+
+#[test]
 fn a_message_that_comes_in_two_parts_merges() {
     let schema = Schema::builtin();
     let id = schema.type_of("v1", "ConfigMap").unwrap();
