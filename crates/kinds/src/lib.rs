@@ -2,5 +2,6 @@
 
 pub mod defaults;
 pub mod fields;
+pub mod prepare;
 pub mod tables;
 pub mod validate;
