@@ -240,9 +240,8 @@ pub(super) const ROWS: &[Practice] = &[
     }),
     row("job-ttl-seconds-after-finished", On, Exempt(TTL), |w| {
         let mut found = objects(w, "Job", |job| job.pointer("/spec/ttlSecondsAfterFinished").is_some());
-        found.extend(objects(w, "CronJob", |job| {
-            job.pointer("/spec/jobTemplate/spec/ttlSecondsAfterFinished").is_none()
-        }));
+        let of_cron_job = "/spec/jobTemplate/spec/ttlSecondsAfterFinished";
+        found.extend(objects(w, "CronJob", |job| job.pointer(of_cron_job).is_none()));
         found
     }),
     row("latest-tag", On, Kept, |w| {

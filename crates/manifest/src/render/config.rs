@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kiban_model::app::{CallTarget, EnvValue, SecretUse};
+use kiban_model::app::{CallTarget, EnvValue, ResourceKind, SecretUse};
 use kiban_model::origin::child;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -165,7 +165,14 @@ fn addresses<'a>(graph: &Graph<'a>, f: &Facts<'a>) -> Vec<(&'a CallTarget, Strin
         let external = f.r.platform.external(target);
         if let Some(host) = external.and_then(|external| external.host.as_ref()) {
             let port = external.and_then(|external| external.port).unwrap_or(kind.port());
-            out.insert(target.to_string(), (target, format!("{host}:{port}")));
+            let scheme = match kind {
+                ResourceKind::Https => "https://",
+                ResourceKind::Http => "http://",
+                _ => "",
+            };
+            let is_usual = !scheme.is_empty() && port == kind.port();
+            let port = if is_usual { String::new() } else { format!(":{port}") };
+            out.insert(target.to_string(), (target, format!("{scheme}{host}{port}")));
         }
     }
     out.into_values().collect()

@@ -4,7 +4,7 @@
 //! other. So there is one a callee, in the callee's namespace, with one route a caller. A
 //! DestinationRule does select its clients, so there is one a call, in the caller's namespace.
 
-use kiban_model::app::CallTarget;
+use kiban_model::app::{CallTarget, ResourceKind};
 use kiban_model::origin::child;
 use kiban_model::text::Duration;
 use serde_json::{Map, Value, json};
@@ -169,7 +169,12 @@ fn external(f: &Facts<'_>, target: &CallTarget) -> Vec<Node> {
         CallTarget::Host { host, port } => (host.as_str(), *port, if *port == 443 { "TLS" } else { "TCP" }),
         CallTarget::Resource { kind, .. } => {
             let Some(host) = known.and_then(|external| external.host.as_ref()) else { return Vec::new() };
-            (host.as_str(), known.and_then(|external| external.port).unwrap_or(kind.port()), "TCP")
+            let protocol = match kind {
+                ResourceKind::Https => "TLS",
+                ResourceKind::Http => "HTTP",
+                _ => "TCP",
+            };
+            (host.as_str(), known.and_then(|external| external.port).unwrap_or(kind.port()), protocol)
         }
         CallTarget::App { .. } | CallTarget::Cidr(_) => return Vec::new(),
     };
@@ -191,5 +196,5 @@ fn external(f: &Facts<'_>, target: &CallTarget) -> Vec<Node> {
     let spec = Node::from(&rules::MESH_EXTERNAL, f.origin(&key), value)
         .with("exportTo", Node::new(&rules::MESH_VISIBLE, json!(["."])));
     let entry = meta::header(f, API, "ServiceEntry", name, f.name()).with("spec", spec);
-    vec![entry, destination_rule(f, &key, &short, host, false)]
+    vec![entry, destination_rule(f, &key, &short, host, protocol == "HTTP")]
 }
