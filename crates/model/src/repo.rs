@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::origin::Layer;
 use crate::problem::{Kind, Problem, did_you_mean, tidy};
+use crate::text::Name;
 use crate::yaml::{Manifest, Node, manifests, parse_one};
 
 mod files;
@@ -47,7 +48,9 @@ pub struct AppFolder {
     pub secrets: BTreeMap<String, BTreeMap<String, String>>,
     /// Objects of `extra/`.
     pub extra: Vec<ObjectFile>,
-    /// All other files by their path below the folder: what `files: {from}` may name.
+    /// Paths, below the folder, of all other files.
+    pub others: BTreeSet<String>,
+    /// Contents of those that `files: {from}` names.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -76,12 +79,15 @@ impl Repo {
                 return repo;
             }
         };
+        let hidden = |path: &str| path.split('/').any(|part| part.starts_with('.'));
+        let paths: Vec<String> = paths.into_iter().filter(|path| !hidden(path)).collect();
         let folders = app_folders(&paths);
         for path in &paths {
             repo.file(files, path, &folders);
         }
         repo.check_whole(&folders);
         repo.mend();
+        repo.read_named(files);
         repo.check_unread();
         tidy(&mut repo.problems);
         repo
@@ -120,6 +126,9 @@ impl Repo {
             ["env", ..] => self.misplaced(path, "env/ holds <env>.yaml and <env>.pin.yaml alone"),
             ["secrets", env, name] if name.ends_with(".enc.yaml") => {
                 let name = name.trim_end_matches(".enc.yaml").to_owned();
+                if let Err(message) = Name::new(&name) {
+                    self.misplaced(path, &message);
+                }
                 app.secrets.entry((*env).to_owned()).or_default().insert(name, path.to_owned());
             }
             ["secrets", ..] => {
@@ -131,9 +140,7 @@ impl Repo {
                 }
             }
             other => {
-                if let Some(bytes) = self.bytes(files, path) {
-                    app.files.insert(other.join("/"), bytes);
-                }
+                app.others.insert(other.join("/"));
             }
         }
     }
@@ -219,10 +226,28 @@ impl Repo {
         }
     }
 
+    /// Reads the files that `files: {from}` names.
+    fn read_named(&mut self, files: &dyn Files) {
+        let named: Vec<(String, String)> = self
+            .apps
+            .iter()
+            .flat_map(|(folder, app)| {
+                let named = app.others.iter().filter(|path| app.names_file(path));
+                named.map(|path| (folder.clone(), path.clone()))
+            })
+            .collect();
+        for (folder, path) in named {
+            let bytes = self.bytes(files, &format!("{folder}/{path}"));
+            if let (Some(bytes), Some(app)) = (bytes, self.apps.get_mut(&folder)) {
+                app.files.insert(path, bytes);
+            }
+        }
+    }
+
     /// YAML files of an app's folder that nothing reads are typos of a path.
     fn check_unread(&mut self) {
         for (folder, app) in &self.apps {
-            for path in app.files.keys().filter(|p| p.ends_with(".yaml") || p.ends_with(".yml")) {
+            for path in app.others.iter().filter(|p| p.ends_with(".yaml") || p.ends_with(".yml")) {
                 if app.names_file(path) {
                     continue;
                 }

@@ -17,7 +17,7 @@ mod allow;
 mod laws;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// All apps of a repository in one environment.
 #[derive(Clone, Debug)]

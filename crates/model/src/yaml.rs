@@ -25,7 +25,7 @@ pub use write::to_yaml;
 /// The largest file that is read.
 pub const MAX_BYTES: usize = 4 << 20;
 /// The deepest nesting that is read.
-pub const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 120;
 /// The most nodes of one file, what aliases repeat included.
 pub const MAX_NODES: usize = 500_000;
 

@@ -303,6 +303,7 @@ impl Default for Outliers {
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLog {
     /// Whether access logs are written.
+    #[serde(rename = "enabled")]
     pub on: bool,
     /// Field name to Envoy's format string.
     pub fields: BTreeMap<String, String>,

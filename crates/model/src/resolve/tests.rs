@@ -12,7 +12,7 @@ use crate::yaml::{Node, parse_one};
 mod bad;
 
 /// The example in which every key of every file is set.
-pub(super) fn full() -> MemoryFiles {
+pub(crate) fn full() -> MemoryFiles {
     let folder = DirFiles::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/full"));
     let paths = folder.list().unwrap();
     MemoryFiles(paths.into_iter().map(|path| (path.clone(), folder.read(&path).unwrap())).collect())
@@ -147,6 +147,10 @@ fn an_unknown_environment_is_named_with_those_that_exist() {
     assert!(outcome.resolution.is_none());
 }
 
+/// The example's files that have a schema.
+pub(crate) const FILES: [&str; 5] =
+    ["platform.yaml", "orders/app.yaml", "orders/env/dev.yaml", "orders/env/prod.pin.yaml", "stock/app.yaml"];
+
 /// Maps whose keys are names that people choose: a typo there is another name.
 const FREE: [&str; 27] = [
     "ports",
@@ -179,7 +183,7 @@ const FREE: [&str; 27] = [
 ];
 
 /// Every key of a file that no person chose, with its path and place.
-fn fixed_keys(node: &Node, path: &str, found: &mut Vec<(String, u32, u32)>) {
+pub(crate) fn fixed_keys(node: &Node, path: &str, found: &mut Vec<(String, u32, u32)>) {
     for entry in node.entries() {
         let here = crate::origin::child(path, entry.name());
         if !FREE.contains(&path) {
@@ -195,7 +199,7 @@ fn fixed_keys(node: &Node, path: &str, found: &mut Vec<(String, u32, u32)>) {
 #[test]
 fn a_typo_of_any_key_of_any_file_is_found_at_its_place() {
     let mut seen = 0;
-    for path in ["platform.yaml", "orders/app.yaml", "orders/env/dev.yaml", "orders/env/prod.pin.yaml"] {
+    for path in FILES {
         let files = full();
         let text = String::from_utf8(files.0[path].clone()).unwrap();
         let mut keys = Vec::new();

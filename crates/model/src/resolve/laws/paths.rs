@@ -33,7 +33,7 @@ pub(crate) fn files(
                         None
                     }
                     None => {
-                        let hint = did_you_mean(from, folder.files.keys().map(String::as_str));
+                        let hint = did_you_mean(from, folder.others.iter().map(String::as_str));
                         report(
                             tree,
                             &["files", path, "from"],
