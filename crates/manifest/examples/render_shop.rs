@@ -8,9 +8,15 @@ fn main() {
     let repo = Repo::load(&DirFiles::new(dir));
     match kiban_manifest::render_repo(&repo, env) {
         Ok(r) => {
-            for f in &r.findings { eprintln!("{f}"); }
+            for f in &r.findings {
+                eprintln!("{f}");
+            }
             print!("{}", r.stream());
         }
-        Err(p) => for p in p { eprintln!("{p:#}"); }
+        Err(p) => {
+            for p in p {
+                eprintln!("{p:#}");
+            }
+        }
     }
 }

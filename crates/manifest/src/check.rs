@@ -111,7 +111,9 @@ impl Walk<'_> {
             return;
         }
         let allowed = field.map_or(&[][..], |field| &field.values);
-        if let Some(text) = value.as_str().filter(|text| !allowed.is_empty() && !allowed.iter().any(|v| v == text)) {
+        if let Some(text) =
+            value.as_str().filter(|text| !allowed.is_empty() && !allowed.iter().any(|v| v == text))
+        {
             let hint = did_you_mean(text, allowed.iter().map(String::as_str));
             self.find(format!("{text:?} is none of {}{hint}", allowed.join(", ")));
         }

@@ -102,9 +102,7 @@ pub fn explain(rendered: &Rendered, app: &str, query: &str) -> Result<Explanatio
         });
         return Err(ExplainError::App { name: app.to_owned(), hint: did_you_mean(app, apps) });
     }
-    let end = query.find(['.', '[']).unwrap_or(query.len());
-    let (target, rest) = split_target(query, end);
-    let object = pick(&objects, app, target)?;
+    let (object, rest) = pick(&objects, app, query)?;
     let steps = path::parse(rest.strip_prefix('.').unwrap_or(rest))?;
     let value = object.value();
     let path = path::resolve(&value, &steps).map_err(|stuck| {
@@ -120,21 +118,14 @@ pub fn explain(rendered: &Rendered, app: &str, query: &str) -> Result<Explanatio
     })
 }
 
-/// `deployment` or `cronjob/orders-report` and what follows. A name may hold dots: where it does, the
-/// name ends at the first dot behind which the rest begins with a top-level key.
-fn split_target(query: &str, end: usize) -> (&str, &str) {
-    let target = query.get(..end).unwrap_or(query);
-    if !target.contains('/') {
-        return (target, query.get(end..).unwrap_or_default());
-    }
-    const TOP: [&str; 8] =
-        [".spec", ".metadata", ".data", ".apiVersion", ".kind", ".immutable", ".value", ".automount"];
-    let found = TOP.iter().filter_map(|top| query.find(top)).min().unwrap_or(query.len());
-    (query.get(..found).unwrap_or(query), query.get(found..).unwrap_or_default())
-}
-
-fn pick<'o>(objects: &[&'o Object], app: &str, target: &str) -> Result<&'o Object, ExplainError> {
-    let (kind, name) = target.split_once('/').map_or((target, None), |(kind, name)| (kind, Some(name)));
+/// The object that a query begins with, and the rest of the query.
+fn pick<'o, 'q>(
+    objects: &[&'o Object],
+    app: &str,
+    query: &'q str,
+) -> Result<(&'o Object, &'q str), ExplainError> {
+    let end = query.find(['.', '[', '/']).unwrap_or(query.len());
+    let (kind, rest) = query.split_at_checked(end).unwrap_or((query, ""));
     let wanted = kind.to_lowercase();
     let of_kind: Vec<&Object> =
         objects.iter().copied().filter(|object| is_called(&object.kind().to_lowercase(), &wanted)).collect();
@@ -145,21 +136,32 @@ fn pick<'o>(objects: &[&'o Object], app: &str, target: &str) -> Result<&'o Objec
         let known = known.join(", ");
         return Err(ExplainError::Kind { app: app.to_owned(), kind: kind.to_owned(), hint, known });
     }
-    let is_named = |object: &&Object| {
-        let full = name.map(|name| format!("{app}-{name}"));
-        name.is_none_or(|name| object.name() == name || Some(object.name()) == full.as_deref())
+    let several = || {
+        let names: Vec<&str> = of_kind.iter().map(|object| object.name()).collect();
+        ExplainError::Several { kind: kind.to_owned(), names: names.join(", ") }
     };
-    let named: Vec<&Object> = of_kind.iter().copied().filter(is_named).collect();
-    // Without a name the object that is called like the app is meant, where there is one.
-    let by_app = named.iter().copied().find(|object| name.is_none() && object.name() == app);
-    let only = if let [only] = named.as_slice() { Some(*only) } else { None };
-    match by_app.or(only) {
-        Some(object) => Ok(object),
-        None => {
-            let names: Vec<&str> = of_kind.iter().map(|object| object.name()).collect();
-            Err(ExplainError::Several { kind: kind.to_owned(), names: names.join(", ") })
-        }
+    if let Some(named) = rest.strip_prefix('/') {
+        return by_name(&of_kind, app, named).ok_or_else(several);
     }
+    // Without a name the object that is called like the app is meant, where there is one.
+    let by_app = of_kind.iter().copied().find(|object| object.name() == app);
+    let only = if let [only] = of_kind.as_slice() { Some(*only) } else { None };
+    by_app.or(only).map(|object| (object, rest)).ok_or_else(several)
+}
+
+/// The object whose name (without the app's, if one likes) the text begins with; the longest one, as
+/// names may hold dots.
+fn by_name<'o, 'q>(of_kind: &[&'o Object], app: &str, text: &'q str) -> Option<(&'o Object, &'q str)> {
+    let short = format!("{app}-");
+    let fits = |object: &&'o Object| {
+        let names = [Some(object.name()), object.name().strip_prefix(&short)];
+        let rests = names.into_iter().flatten().filter_map(|name| text.strip_prefix(name));
+        let rest = rests
+            .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            .min_by_key(|rest| rest.len())?;
+        Some((*object, rest))
+    };
+    of_kind.iter().filter_map(fits).min_by_key(|(_, rest)| rest.len())
 }
 
 /// kubectl's short names and plurals of what is rendered.
@@ -191,7 +193,12 @@ fn lines(root: &Node, path: &Path) -> Vec<Line> {
     node.leaves(&mut |below: &Path, value: &Value, source: &Source| {
         let mut whole = path.clone();
         whole.0.extend(below.0.iter().cloned());
-        lines.push(Line { path: whole, value: value.clone(), rule: source.rule, origin: source.origin.clone() });
+        lines.push(Line {
+            path: whole,
+            value: value.clone(),
+            rule: source.rule,
+            origin: source.origin.clone(),
+        });
     });
     lines
 }

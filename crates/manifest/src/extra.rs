@@ -28,12 +28,12 @@ pub(crate) fn of_app(f: &Facts<'_>, findings: &mut Vec<Finding>) -> Vec<Object> 
         }
         against_schema(extra, findings);
         let mut node = tree(&rules::EXTRA, extra);
-        let name = text(&extra.object, "/metadata/name").to_owned();
+        let instance = instance(f, &extra.object).to_owned();
         stamp(&mut node, |metadata| {
             let namespace = Node::from(&rules::NAMESPACE, f.origin("team"), f.namespace.as_str());
             metadata.put("namespace", namespace);
             let mut labels = metadata.get("labels").cloned().unwrap_or_else(Node::empty_map);
-            for (key, value, origin) in identity_labels(f, &name) {
+            for (key, value, origin) in identity_labels(f, &instance) {
                 labels.put(&key, Node::from(&rules::LABELS, origin.as_ref(), value));
             }
             metadata.put("labels", labels);
@@ -79,8 +79,16 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// What an object is an instance of: a workload of itself, anything else of the app.
+fn instance<'a>(f: &Facts<'a>, object: &'a Value) -> &'a str {
+    const WORKLOADS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod"];
+    if WORKLOADS.contains(&text(object, "/kind")) { text(object, "/metadata/name") } else { f.name() }
+}
+
 fn is_object(object: &Value) -> Result<(), String> {
-    for (pointer, key) in [("/apiVersion", "apiVersion"), ("/kind", "kind"), ("/metadata/name", "metadata.name")] {
+    for (pointer, key) in
+        [("/apiVersion", "apiVersion"), ("/kind", "kind"), ("/metadata/name", "metadata.name")]
+    {
         if text(object, pointer).is_empty() {
             return Err(format!("no object: {key} is missing"));
         }
@@ -97,7 +105,10 @@ fn is_object(object: &Value) -> Result<(), String> {
 
 /// Kinds that an app must not bring, with the way to get what they are for.
 const REFUSED: [(&str, &str); 2] = [
-    ("Namespace", "namespaces follow from the platform's pattern; other objects of the cluster belong to platform/"),
+    (
+        "Namespace",
+        "namespaces follow from the platform's pattern; other objects of the cluster belong to platform/",
+    ),
     ("Secret", "a Secret in clear text; encrypt it as secrets/<env>/<name>.enc.yaml"),
 ];
 
@@ -119,7 +130,7 @@ fn allowed_in_app(f: &Facts<'_>, object: &Value) -> Result<(), String> {
             f.namespace
         ));
     }
-    let labels = identity_labels(f, text(object, "/metadata/name"));
+    let labels = identity_labels(f, instance(f, object));
     let taken = labels.iter().map(|(key, value, _)| (key, value)).find(|(key, value)| {
         let own = object.pointer("/metadata/labels").and_then(|labels| labels.get(key.as_str()));
         own.is_some_and(|own| own != *value)

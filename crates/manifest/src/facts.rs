@@ -103,7 +103,7 @@ impl<'a> Facts<'a> {
         let app = &r.app;
         let batch_only =
             app.ports.is_empty() && app.health.is_none() && app.scale.is_none() && app.run.is_none();
-        let has_workload = !(batch_only && !app.jobs.is_empty());
+        let has_workload = !batch_only || app.jobs.is_empty();
         let shutdown = app.shutdown.as_ref();
         let seconds = |own: Option<Duration>, default: Duration| own.unwrap_or(default).as_secs_up();
         let delay = seconds(shutdown.and_then(|s| s.delay), r.platform.rollout.delay);
@@ -145,7 +145,11 @@ impl<'a> Facts<'a> {
     pub fn origin_of_shutdown(&self, key: &str) -> Option<&'a Origin> {
         let own = self.r.app.shutdown.as_ref();
         let is_own = own.is_some_and(|s| if key == "drain" { s.drain.is_some() } else { s.delay.is_some() });
-        if is_own { self.origin(&format!("shutdown.{key}")) } else { self.profile_origin(&format!("rollout.{key}")) }
+        if is_own {
+            self.origin(&format!("shutdown.{key}"))
+        } else {
+            self.profile_origin(&format!("rollout.{key}"))
+        }
     }
 
     /// Where the app's or else the platform's `scale` key was set.
@@ -195,7 +199,7 @@ impl<'a> Graph<'a> {
             let r = graph.apps.get(caller).map(|f| f.r);
             for (target, call) in r.into_iter().flat_map(|r| &r.app.calls) {
                 if let Some(callee) = graph.callee(target) {
-                    let patience = r.map(|r| patience(r, call)).unwrap_or_else(|| Patience::none());
+                    let patience = r.map(|r| patience(r, call)).unwrap_or_else(Patience::none);
                     graph.edges.push(Edge { caller, callee, target, call, patience });
                 }
             }
@@ -212,7 +216,8 @@ impl<'a> Graph<'a> {
     fn callee(&self, target: &CallTarget) -> Option<usize> {
         let CallTarget::App { team, app } = target else { return None };
         let index = *self.by_name.get(app.as_str())?;
-        let is_same_team = |t: &kiban_model::text::Name| self.apps.get(index).is_some_and(|f| f.r.app.team == *t);
+        let is_same_team =
+            |t: &kiban_model::text::Name| self.apps.get(index).is_some_and(|f| f.r.app.team == *t);
         team.as_ref().is_none_or(is_same_team).then_some(index)
     }
 
@@ -272,7 +277,8 @@ fn bounds(r: &Resolved) -> Bounds {
 
 /// The well-known numbers of HTTP at the Service; other ports keep the container's number.
 fn service_ports<'a>(app: &'a App, metrics: Option<u16>) -> Vec<ServicePort<'a>> {
-    let listed = app.ports.iter().filter(|(name, port)| Some(port.port) != metrics && name.as_str() != "metrics");
+    let listed =
+        app.ports.iter().filter(|(name, port)| Some(port.port) != metrics && name.as_str() != "metrics");
     listed
         .map(|(name, port)| {
             let number = match name.as_str() {

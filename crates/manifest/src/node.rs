@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use kiban_model::origin::Origin;
 use crate::path::{Path, Segment};
 use crate::rules::Rule;
+use kiban_model::origin::Origin;
 
 /// Why a leaf has its value: the rule, and the line of the repository that the rule took it from
 /// (`None`: the rule's own constant).

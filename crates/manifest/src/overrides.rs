@@ -89,13 +89,15 @@ fn pick<'o>(f: &Facts<'_>, objects: &'o mut [Object], target: &str) -> Result<&'
 
 fn protected(path: &Path) -> Result<(), String> {
     let text = path.to_string();
-    let covers = |own: &&str| text == **own || text.starts_with(&format!("{own}.")) || own.starts_with(&format!("{text}."));
+    let covers = |own: &&str| {
+        text == **own || text.starts_with(&format!("{own}.")) || own.starts_with(&format!("{text}."))
+    };
     let is_identity = path.0.iter().any(|segment| match segment {
         Segment::Key(key) => OWN_DOMAINS.iter().any(|domain| key.starts_with(domain)),
         Segment::Index(_) => false,
     });
     let whole_labels = text.ends_with("metadata.labels") || text.ends_with("metadata");
-    if PROTECTED.iter().any(|own| covers(&own)) || is_identity || whole_labels {
+    if PROTECTED.iter().any(covers) || is_identity || whole_labels {
         return Err(format!("{text} is the object's identity: other parts of the system rely on it"));
     }
     Ok(())
@@ -121,7 +123,8 @@ fn locate(root: &Node, shape: Option<&Shape>, steps: &[Step]) -> Result<Place, S
                 let of = schema.get(id);
                 let Some(field) = of.field(text) else {
                     let hint = did_you_mean(text, of.fields.iter().map(|field| field.name.as_str()));
-                    let at = if place.path.0.is_empty() { String::new() } else { format!("{}: ", place.path) };
+                    let at =
+                        if place.path.0.is_empty() { String::new() } else { format!("{}: ", place.path) };
                     return Err(format!("{at}{} has no field {text:?}{hint}", of.short_name()));
                 };
                 let shape = Some(field.shape.clone());

@@ -189,12 +189,18 @@ fn list_step<'v>(list: &'v [Value], step: &Step) -> Option<(usize, &'v Value)> {
     if let Ok(index) = text.parse::<usize>() {
         return list.get(index).map(|value| (index, value));
     }
-    list.iter().enumerate().find(|(_, item)| item_name(item).is_some_and(|name| name == *text))
+    let is_called = |item: &Value| {
+        item.as_str() == Some(text)
+            || NAMES.iter().any(|key| item.get(key).and_then(Value::as_str) == Some(text))
+    };
+    list.iter().enumerate().find(|(_, item)| is_called(item))
 }
 
-/// What people call a list item: its `name`, `mountPath`, `type`, or itself when it is a string.
+/// Keys whose value people call a list item by.
+const NAMES: [&str; 5] = ["name", "mountPath", "topologyKey", "host", "type"];
+
+/// What a list item is called when the items of a list are enumerated.
 fn item_name(item: &Value) -> Option<&str> {
-    const NAMES: [&str; 5] = ["name", "mountPath", "topologyKey", "host", "type"];
     match item {
         Value::String(text) => Some(text),
         other => NAMES.iter().find_map(|key| other.get(key).and_then(Value::as_str)),

@@ -12,7 +12,6 @@ mod kube_score;
 mod polaris;
 mod world;
 
-
 pub use world::World;
 
 /// A linter.

@@ -43,8 +43,13 @@ pub fn markdown(changes: &[Change]) -> String {
     let mut sorted: Vec<&Change> = changes.iter().collect();
     sorted.sort_by_key(|change| change.risks.first().copied().unwrap_or(Risk::Other));
     for change in sorted {
-        let _ =
-            writeln!(out, "\n#### {} {}{}\n", sign_word(change.action), title(change), risks_in_brackets(change));
+        let _ = writeln!(
+            out,
+            "\n#### {} {}{}\n",
+            sign_word(change.action),
+            title(change),
+            risks_in_brackets(change)
+        );
         for field in &change.fields {
             let risk = if field.risk == Risk::Other { String::new() } else { format!(" ({})", field.risk) };
             let _ = writeln!(out, "- {}: {}{risk}", code(&field.path.to_string()), arrow_markdown(field));

@@ -11,7 +11,8 @@ use crate::quantity;
 /// Kinds with a pod template under `spec.template`.
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 /// Kinds that make something reachable from outside the cluster.
-const ROUTES: [&str; 7] = ["Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "Gateway", "UDPRoute"];
+const ROUTES: [&str; 7] =
+    ["Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "Gateway", "UDPRoute"];
 /// Service types that listen beyond the cluster's network.
 const OUTSIDE: [&str; 2] = ["NodePort", "LoadBalancer"];
 
@@ -66,18 +67,20 @@ fn opens_network(kind: &str, change: &FieldChange) -> bool {
             // (`from`, `to`, `ports` gone) opens even more.
             let restriction_lost = change.new.is_none()
                 && (path.ends_with(&["from"]) || path.ends_with(&["to"]) || path.ends_with(&["ports"]));
-            (rules && (change.new.is_some() || restriction_lost)) || (types && change.new.is_none()) || selector
+            (rules && (change.new.is_some() || restriction_lost))
+                || (types && change.new.is_none())
+                || selector
         }
         "Service" => {
-            let outside = |v: &Option<Value>| {
-                v.as_ref().and_then(Value::as_str).is_some_and(|t| OUTSIDE.contains(&t))
-            };
+            let outside =
+                |v: &Option<Value>| v.as_ref().and_then(Value::as_str).is_some_and(|t| OUTSIDE.contains(&t));
             (path.ends_with(&["type"]) && outside(&change.new) && !outside(&change.old))
                 || (path.ends_with(&["nodePort"]) && change.old.is_none())
                 || (path.has("loadBalancerSourceRanges") && (change.new.is_none() || change.old.is_none()))
         }
         _ if ROUTES.contains(&kind) => {
-            let hosts = path.has("hostnames") || path.has("host") || path.has("rules") || path.has("listeners");
+            let hosts =
+                path.has("hostnames") || path.has("host") || path.has("rules") || path.has("listeners");
             hosts && change.new.is_some() && change.old.is_none()
         }
         _ => path.ends_with(&["hostNetwork"]) || path.ends_with(&["hostPort"]),

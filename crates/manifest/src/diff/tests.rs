@@ -85,9 +85,7 @@ fn a_new_peer_opens_the_network_and_a_lost_one_does_not() {
 
 #[test]
 fn a_service_that_leaves_the_cluster_network_opens_it() {
-    let service = |kind: &str| {
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders"}, "spec": {"type": kind}})
-    };
+    let service = |kind: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders"}, "spec": {"type": kind}});
     let changes = objects(&[service("ClusterIP")], &[service("NodePort")]);
     assert_eq!(risks(&changes), BTreeSet::from([Risk::OpensNetwork]));
     assert_eq!(

@@ -59,7 +59,9 @@ fn disruption(f: &Facts<'_>, findings: &mut Vec<Finding>) {
     } else if f.bounds.from > 1 && taken >= f.bounds.from {
         let message = format!(
             "a drain may take {taken} replicas of {} at once (tier {}: {budget}), and it has {} at least; raise from",
-            f.name(), f.r.app.tier, f.bounds.from
+            f.name(),
+            f.r.app.tier,
+            f.bounds.from
         );
         findings.push(at(f, &["scale", "from"], "disruption", in_production(f), message));
     }
@@ -84,7 +86,8 @@ fn health(f: &Facts<'_>, findings: &mut Vec<Finding>) {
 
 fn probes(f: &Facts<'_>, ready: &Probe, live: &Probe, findings: &mut Vec<Finding>) {
     if ready.check == live.check {
-        let message = "live asks the same as ready: an app that only waits for another would be restarted".to_owned();
+        let message =
+            "live asks the same as ready: an app that only waits for another would be restarted".to_owned();
         findings.push(at(f, &["health", "live"], "health", in_production(f), message));
     }
     let defaults = &f.r.platform.probes;
@@ -107,7 +110,8 @@ fn drain(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
     if !f.has_workload {
         return;
     }
-    let own = longest_call(f.r).map(|(timeout, target)| (timeout, format!("waits up to {timeout} for {target}")));
+    let own =
+        longest_call(f.r).map(|(timeout, target)| (timeout, format!("waits up to {timeout} for {target}")));
     let incoming = graph
         .calls_to(f.name())
         .filter(|edge| edge.call.timeout.is_some())
@@ -116,8 +120,12 @@ fn drain(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
         .map(|(patience, caller)| (patience, format!("is given up to {patience} a try by {caller}")));
     let longest = own.into_iter().chain(incoming).max_by_key(|(time, _)| *time);
     if let Some((time, why)) = longest.filter(|(time, _)| *time > Duration::secs(f.drain)) {
-        let message =
-            format!("{} drains for {}s, but a request of it {why}; at least {}s", f.name(), f.drain, time.as_secs_up());
+        let message = format!(
+            "{} drains for {}s, but a request of it {why}; at least {}s",
+            f.name(),
+            f.drain,
+            time.as_secs_up()
+        );
         let finding = match f.r.app.shutdown.as_ref().and_then(|shutdown| shutdown.drain) {
             Some(_) => at(f, &["shutdown", "drain"], "drain", Severity::Error, message),
             None => at(f, &["calls"], "drain", Severity::Error, message),
@@ -135,10 +143,15 @@ fn public(f: &Facts<'_>, findings: &mut Vec<Finding>) {
             findings.push(at(f, &["public", &index, "port"], "metrics-private", Severity::Error, message));
         }
     }
-    if f.on_nodes() && f.r.platform.network.policies && f.r.platform.network.nodes.is_empty() && !f.ports.is_empty() {
-        let message = "node ports and network policies together need network.nodes: the addresses from which \
+    if f.on_nodes()
+        && f.r.platform.network.policies
+        && f.r.platform.network.nodes.is_empty()
+        && !f.ports.is_empty()
+    {
+        let message =
+            "node ports and network policies together need network.nodes: the addresses from which \
              nodes and load balancers reach pods"
-            .to_owned();
+                .to_owned();
         let origin = f.profile_origin("service").or_else(|| f.profile_origin("entry"));
         findings.push(at_origin(origin, "node-sources", Severity::Error, message));
     }
@@ -180,7 +193,9 @@ fn slo(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
         if let Some((caller, _)) = graph.ends(edge).filter(|_| latency.within > edge.patience.per_try) {
             let message = format!(
                 "{} promises {latency}, but {} gives a try only {}: what keeps the promise fails there",
-                f.name(), caller.name(), edge.patience.per_try
+                f.name(),
+                caller.name(),
+                edge.patience.per_try
             );
             findings.push(at(f, &["slo", "latency"], "slo", Severity::Warning, message));
         }
@@ -189,10 +204,9 @@ fn slo(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
 
 fn writable(f: &Facts<'_>, findings: &mut Vec<Finding>) {
     let amount = |text: &str| Quantity::parse(text).unwrap_or(Quantity::ZERO);
-    for (in_memory, have, what) in [
-        (true, Some(&f.r.resources.memory), "memory"),
-        (false, f.r.resources.ephemeral.as_ref(), "disk"),
-    ] {
+    for (in_memory, have, what) in
+        [(true, Some(&f.r.resources.memory), "memory"), (false, f.r.resources.ephemeral.as_ref(), "disk")]
+    {
         let Some(have) = have else { continue };
         let folders = f.r.app.writable.values().filter(|folder| folder.memory == in_memory);
         let sizes = folders.filter_map(|folder| folder.size.as_ref());
@@ -216,7 +230,8 @@ fn sensitive(f: &Facts<'_>, findings: &mut Vec<Finding>) {
         let by_name = CREDENTIALS.iter().any(|word| lower.contains(word));
         let by_value = text.contains("-----BEGIN") && text.contains("PRIVATE KEY");
         if by_name || by_value {
-            let message = format!("{name} looks like a credential in clear text; secrets are encrypted files");
+            let message =
+                format!("{name} looks like a credential in clear text; secrets are encrypted files");
             let severity = if by_value { Severity::Error } else { Severity::Warning };
             findings.push(at(f, &["env", name], "sensitive-env", severity, message));
         }
@@ -246,7 +261,10 @@ fn image(f: &Facts<'_>, findings: &mut Vec<Finding>) {
     let severity = if review { Severity::Error } else { Severity::Warning };
     let message = format!(
         "nothing says which image of {} runs in {}: {}/env/{}.pin.yaml is missing or does not name it",
-        f.r.app.image, f.r.env, f.name(), f.r.env
+        f.r.app.image,
+        f.r.env,
+        f.name(),
+        f.r.env
     );
     findings.push(at(f, &["image"], "image-pin", severity, message));
 }

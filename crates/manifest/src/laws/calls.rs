@@ -67,9 +67,13 @@ fn timeout_chain(graph: &Graph<'_>, edge: &Edge<'_>, findings: &mut Vec<Finding>
     let one = if edge.patience.retries > 0 { "one try of " } else { "" };
     let message = format!(
         "{} gives {one}{} {}, but {} itself waits up to {longest} for {target}{place}; the patience must shrink along the calls",
-        caller.name(), callee.name(), edge.patience.per_try, callee.name(),
+        caller.name(),
+        callee.name(),
+        edge.patience.per_try,
+        callee.name(),
     );
-    let path: &[&str] = if edge.call.timeout.is_some() { &["calls", &key, "timeout"] } else { &["calls", &key] };
+    let path: &[&str] =
+        if edge.call.timeout.is_some() { &["calls", &key, "timeout"] } else { &["calls", &key] };
     findings.push(at(caller, path, "timeout-chain", Severity::Error, message));
 }
 
@@ -125,7 +129,8 @@ fn walk<'g, 'a>(
 /// Where every app of a chain tries again, the last one gets the product.
 fn retry_budget(graph: &Graph<'_>, findings: &mut Vec<Finding>) {
     let called: BTreeSet<usize> = graph.edges.iter().map(|edge| edge.callee).collect();
-    let mut worst: std::collections::BTreeMap<(usize, usize), (u64, Vec<usize>)> = std::collections::BTreeMap::new();
+    let mut worst: std::collections::BTreeMap<(usize, usize), (u64, Vec<usize>)> =
+        std::collections::BTreeMap::new();
     for start in (0..graph.apps.len()).filter(|app| !called.contains(app)) {
         walk(graph, start, &mut Vec::new(), &mut |way, edge| {
             let tries = way.windows(2).map(|pair| tries(graph, pair)).product::<u64>()
@@ -137,9 +142,15 @@ fn retry_budget(graph: &Graph<'_>, findings: &mut Vec<Finding>) {
         });
     }
     for ((caller, callee), (tries, way)) in worst.into_iter().filter(|(_, (tries, _))| *tries > MAX_TRIES) {
-        let Some((f, edge)) = graph.apps.get(caller).zip(
-            graph.edges.iter().find(|edge| edge.caller == caller && edge.callee == callee)) else { continue };
-        let names: Vec<&str> = way.iter().chain([&callee]).filter_map(|app| graph.apps.get(*app)).map(|f| f.name()).collect();
+        let Some((f, edge)) = graph
+            .apps
+            .get(caller)
+            .zip(graph.edges.iter().find(|edge| edge.caller == caller && edge.callee == callee))
+        else {
+            continue;
+        };
+        let names: Vec<&str> =
+            way.iter().chain([&callee]).filter_map(|app| graph.apps.get(*app)).map(|f| f.name()).collect();
         let message = format!(
             "one request may become {tries} at {} ({}), which drowns an app that struggles; at most {MAX_TRIES}",
             names.last().copied().unwrap_or_default(),
@@ -151,6 +162,9 @@ fn retry_budget(graph: &Graph<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn tries(graph: &Graph<'_>, pair: &[usize]) -> u64 {
-    let edge = graph.edges.iter().find(|edge| pair.first() == Some(&edge.caller) && pair.get(1) == Some(&edge.callee));
+    let edge = graph
+        .edges
+        .iter()
+        .find(|edge| pair.first() == Some(&edge.caller) && pair.get(1) == Some(&edge.callee));
     edge.map_or(1, |edge| u64::from(edge.patience.retries) + 1)
 }

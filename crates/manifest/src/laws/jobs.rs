@@ -32,7 +32,8 @@ fn job_time(f: &Facts<'_>, name: &str, job: &Job, findings: &mut Vec<Finding>) {
         findings.push(at(f, &["jobs", name, "deadline"], "job-start", Severity::Error, message));
     }
     if deadline.as_secs_up() < LEAST_START {
-        let message = format!("a deadline of {deadline} may miss every run: Kubernetes looks every {LEAST_START}s");
+        let message =
+            format!("a deadline of {deadline} may miss every run: Kubernetes looks every {LEAST_START}s");
         findings.push(at(f, &["jobs", name, "deadline"], "job-start", Severity::Error, message));
     }
 }

@@ -34,14 +34,10 @@ pub(super) fn check(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], 
 }
 
 /// A finding at the line that set a part of an object; else at the app's name.
-fn find(
-    graph: &Graph<'_>,
-    object: &Object,
-    path: &[Segment],
-    law: &'static str,
-    message: String,
-) -> Finding {
-    let origin = origin_of(&object.node, path);
+fn find(graph: &Graph<'_>, object: &Object, path: &[Segment], law: &'static str, message: String) -> Finding {
+    // What an escape hatch leaves out has no line: the object's own stands for it.
+    let way = (0..=path.len()).rev().take(if object.made == Made::Derived { 1 } else { usize::MAX });
+    let origin = way.filter_map(|length| path.get(..length)).find_map(|path| origin_of(&object.node, path));
     let app = match &object.owner {
         Owner::App(name) => graph.app(name),
         Owner::Platform => None,
@@ -73,7 +69,8 @@ fn duplicates(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], findin
     for object in all {
         let path = object.path(&resolution.env);
         let twice = ids.insert(object.id(), path.clone()).map(|other| (object.id().to_string(), other));
-        let same_file = files.insert(path.clone(), object.id()).map(|other| (path.clone(), other.to_string()));
+        let same_file =
+            files.insert(path.clone(), object.id()).map(|other| (path.clone(), other.to_string()));
         if let Some((what, other)) = twice.or(same_file) {
             let message = format!("{what} is there already ({other})");
             findings.push(find(graph, object, &keys(&["kind"]), "duplicate", message));
@@ -83,7 +80,8 @@ fn duplicates(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], findin
 
 fn lengths(graph: &Graph<'_>, object: &Object, findings: &mut Vec<Finding>) {
     if object.name().len() > MAX_NAME {
-        let message = format!("the name {} has {} characters, at most {MAX_NAME}", object.name(), object.name().len());
+        let message =
+            format!("the name {} has {} characters, at most {MAX_NAME}", object.name(), object.name().len());
         findings.push(find(graph, object, &keys(&["metadata", "name"]), "name-length", message));
     }
     let path = keys(&["metadata", "labels"]);
@@ -184,6 +182,10 @@ fn replicas(graph: &Graph<'_>, object: &Object, all: &[Object], findings: &mut V
 fn schema(graph: &Graph<'_>, object: &Object, findings: &mut Vec<Finding>) {
     for found in check::against_schema(&object.value()) {
         let message = format!("{}: {}: {}", object.id(), found.path, found.message);
-        findings.push(find(graph, object, &found.path.0, "schema", message));
+        let app = if let Owner::App(name) = &object.owner { graph.app(name) } else { None };
+        findings.push(match app.filter(|f| !f.r.app.overrides.is_empty()) {
+            Some(f) => at(f, &["override"], "schema", Severity::Error, message),
+            None => find(graph, object, &found.path.0, "schema", message),
+        });
     }
 }

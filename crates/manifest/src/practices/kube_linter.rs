@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::world::{
-    Pod, World, containers, everything, int, is_true, kind_of, list, namespace_of, objects, pods, selects, text,
+    Pod, World, containers, everything, int, is_true, kind_of, list, namespace_of, objects, pods, selects,
+    text,
 };
 use super::{Check, Default, Linter, Practice, Stance};
 use Default::{Off, On};
@@ -108,11 +109,13 @@ fn replicas(workload: &Value) -> i64 {
 
 fn anti_affine(pod: &Pod<'_>) -> bool {
     let affinity = "/spec/affinity/podAntiAffinity";
-    let preferred = list(pod.template, &format!("{affinity}/preferredDuringSchedulingIgnoredDuringExecution"));
+    let preferred =
+        list(pod.template, &format!("{affinity}/preferredDuringSchedulingIgnoredDuringExecution"));
     let required = list(pod.template, &format!("{affinity}/requiredDuringSchedulingIgnoredDuringExecution"));
     let terms = preferred.iter().filter_map(|term| term.get("podAffinityTerm")).chain(required);
     terms.into_iter().any(|term| {
-        text(term, "/topologyKey") == "kubernetes.io/hostname" && selects(term.get("labelSelector"), pod.labels())
+        text(term, "/topologyKey") == "kubernetes.io/hostname"
+            && selects(term.get("labelSelector"), pod.labels())
     })
 }
 
@@ -147,7 +150,8 @@ fn blocks_eviction(world: &World<'_>, pdb: &Value) -> bool {
 fn is_root(container: &super::world::Container<'_>) -> bool {
     let id = |field| container.security(field).and_then(Value::as_i64);
     let non_root = container.security("runAsNonRoot") == Some(&Value::Bool(true));
-    id("runAsGroup") == Some(0) || !(id("runAsUser").is_some_and(|user| user > 0) || (non_root && id("runAsUser").is_none()))
+    id("runAsGroup") == Some(0)
+        || !(id("runAsUser").is_some_and(|user| user > 0) || (non_root && id("runAsUser").is_none()))
 }
 
 fn port_numbers<'a>(container: &super::world::Container<'a>) -> impl Iterator<Item = i64> + use<'a> {
@@ -230,9 +234,8 @@ pub(super) const ROWS: &[Practice] = &[
         objects(w, "HorizontalPodAutoscaler", |hpa| int(hpa, "/spec/minReplicas").unwrap_or(1) >= 3)
     }),
     row("invalid-target-ports", On, Kept, |w| {
-        let mut found = containers(w, |c| {
-            list(c.value, "/ports").iter().all(|port| is_port_name(text(port, "/name")))
-        });
+        let mut found =
+            containers(w, |c| list(c.value, "/ports").iter().all(|port| is_port_name(text(port, "/name"))));
         found.extend(objects(w, "Service", |service| {
             list(service, "/spec/ports").iter().all(|port| is_port_name(text(port, "/targetPort")))
         }));
@@ -262,7 +265,11 @@ pub(super) const ROWS: &[Practice] = &[
         })
     }),
     row("no-anti-affinity", On, Kept, |w| {
-        pods(w, |pod| !pod.is_deployment() || replicas(pod.owner) < 2 && w.autoscaler(pod.owner).is_none() || anti_affine(pod))
+        pods(w, |pod| {
+            !pod.is_deployment()
+                || replicas(pod.owner) < 2 && w.autoscaler(pod.owner).is_none()
+                || anti_affine(pod)
+        })
     }),
     row("no-extensions-v1beta", On, Kept, |w| {
         everything(w, |object| !text(object, "/apiVersion").starts_with("extensions/v1beta"))
@@ -289,9 +296,7 @@ pub(super) const ROWS: &[Practice] = &[
     row("pdb-max-unavailable", On, Kept, |w| {
         objects(w, "PodDisruptionBudget", |pdb| !is_zero_or_all(pdb.pointer("/spec/maxUnavailable"), "0"))
     }),
-    row("pdb-min-available", On, Kept, |w| {
-        objects(w, "PodDisruptionBudget", |pdb| !blocks_eviction(w, pdb))
-    }),
+    row("pdb-min-available", On, Kept, |w| objects(w, "PodDisruptionBudget", |pdb| !blocks_eviction(w, pdb))),
     row("pdb-unhealthy-pod-eviction-policy", On, Kept, |w| {
         objects(w, "PodDisruptionBudget", |pdb| !text(pdb, "/spec/unhealthyPodEvictionPolicy").is_empty())
     }),

@@ -19,7 +19,8 @@ fn is_stable(object: &Value) -> bool {
     const GROUPS: [&str; 7] =
         ["extensions", "apps", "batch", "policy", "autoscaling", "networking.k8s.io", "scheduling.k8s.io"];
     let is_builtin = GROUPS.iter().any(|group| version.split('/').next() == Some(group));
-    !is_builtin || (!version.contains("beta") && !version.contains("alpha") && !version.starts_with("extensions"))
+    !is_builtin
+        || (!version.contains("beta") && !version.contains("alpha") && !version.starts_with("extensions"))
 }
 
 fn is_label_value(value: &Value) -> bool {
@@ -67,7 +68,8 @@ fn unique_env(container: &Value) -> bool {
 
 fn ports_are_sane(container: &Value) -> bool {
     let ports = list(container, "/ports");
-    let mut names: Vec<&str> = ports.iter().map(|port| text(port, "/name")).filter(|n| !n.is_empty()).collect();
+    let mut names: Vec<&str> =
+        ports.iter().map(|port| text(port, "/name")).filter(|n| !n.is_empty()).collect();
     let named = names.len();
     names.sort_unstable();
     names.dedup();
@@ -78,7 +80,8 @@ fn ports_are_sane(container: &Value) -> bool {
 
 fn spreads_over_hosts(pod: &super::world::Pod<'_>) -> bool {
     let affinity = "/spec/affinity/podAntiAffinity";
-    let preferred = list(pod.template, &format!("{affinity}/preferredDuringSchedulingIgnoredDuringExecution"));
+    let preferred =
+        list(pod.template, &format!("{affinity}/preferredDuringSchedulingIgnoredDuringExecution"));
     let required = list(pod.template, &format!("{affinity}/requiredDuringSchedulingIgnoredDuringExecution"));
     let terms = preferred.iter().filter_map(|term| term.get("podAffinityTerm")).chain(required);
     let keys = ["kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
@@ -136,11 +139,7 @@ fn is_single(workload: &Value) -> bool {
     int(workload, "/spec/replicas").is_some_and(|replicas| replicas < 2)
 }
 
-fn owned_pods(
-    world: &World<'_>,
-    kind: &str,
-    ok: impl Fn(&super::world::Pod<'_>) -> bool,
-) -> Vec<String> {
+fn owned_pods(world: &World<'_>, kind: &str, ok: impl Fn(&super::world::Pod<'_>) -> bool) -> Vec<String> {
     pods(world, |pod| kind_of(pod.owner) != kind || ok(pod))
 }
 
@@ -204,9 +203,7 @@ pub(super) const ROWS: &[Practice] = &[
         containers(w, |c| text(c.value, "/imagePullPolicy") == "Always")
     }),
     row("container-ephemeral-storage-request-and-limit", On, Kept, |w| {
-        containers(w, |c| {
-            ["requests", "limits"].iter().all(|kind| has(c.value, kind, "ephemeral-storage"))
-        })
+        containers(w, |c| ["requests", "limits"].iter().all(|kind| has(c.value, kind, "ephemeral-storage")))
     }),
     row("container-ephemeral-storage-request-equals-limit", Off, Kept, |w| {
         containers(w, |c| equal_resources(c.value, "ephemeral-storage"))

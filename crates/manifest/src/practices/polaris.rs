@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::world::{
-    Pod, World, containers, int, is_true, list, namespace_of, objects, pods, selects, text,
-};
+use super::world::{Pod, World, containers, int, is_true, list, namespace_of, objects, pods, selects, text};
 use super::{Check, Default, Linter, Practice, Stance};
 use Stance::{Exempt, Kept, KeptUnless};
 
@@ -40,9 +38,7 @@ fn clear_env_is_harmless(container: &Value) -> bool {
 fn config_is_harmless(map: &Value) -> bool {
     let data = map.get("data").and_then(Value::as_object);
     data.is_none_or(|data| {
-        data.iter().all(|(key, value)| {
-            !is_sensitive(key) && !value.as_str().is_some_and(holds_private_key)
-        })
+        data.iter().all(|(key, value)| !is_sensitive(key) && !value.as_str().is_some_and(holds_private_key))
     })
 }
 
@@ -73,7 +69,8 @@ fn budget_exceeds_autoscaler(world: &World<'_>, deployment: &Value) -> bool {
 }
 
 fn is_hardened(container: &super::world::Container<'_>) -> bool {
-    let seccomp = container.security("seccompProfile").is_some_and(|p| !matches!(text(p, "/type"), "" | "Unconfined"));
+    let seccomp =
+        container.security("seccompProfile").is_some_and(|p| !matches!(text(p, "/type"), "" | "Unconfined"));
     let selinux = container.security("seLinuxOptions").is_some();
     seccomp || selinux || !list(container.value, "/securityContext/capabilities/drop").is_empty()
 }
@@ -208,7 +205,9 @@ pub(super) const ROWS: &[Practice] = &[
     }),
     row("hostIPCSet", Kept, |w| pods(w, |pod| !flag(pod, "/hostIPC"))),
     row("hostPathSet", Kept, |w| {
-        pods(w, |pod| list(pod.template, "/spec/volumes").iter().all(|volume| volume.get("hostPath").is_none()))
+        pods(w, |pod| {
+            list(pod.template, "/spec/volumes").iter().all(|volume| volume.get("hostPath").is_none())
+        })
     }),
     row("hostProcess", Kept, |w| {
         containers(w, |c| {
@@ -256,9 +255,7 @@ pub(super) const ROWS: &[Practice] = &[
     row("clusterrolebindingPodExecAttach", Kept, |w| {
         bindings(w, "ClusterRoleBinding", "ClusterRole", may_exec)
     }),
-    row("rolebindingClusterRolePodExecAttach", Kept, |w| {
-        bindings(w, "RoleBinding", "ClusterRole", may_exec)
-    }),
+    row("rolebindingClusterRolePodExecAttach", Kept, |w| bindings(w, "RoleBinding", "ClusterRole", may_exec)),
     row("rolebindingRolePodExecAttach", Kept, |w| bindings(w, "RoleBinding", "Role", may_exec)),
     row("clusterrolebindingClusterAdmin", Kept, |w| {
         let mut found = bindings(w, "ClusterRoleBinding", "ClusterRole", is_admin);

@@ -138,16 +138,14 @@ impl<'a> World<'a> {
     /// Whether any object of the kind, in the pod's namespace, selects the pod.
     pub(super) fn is_selected(&self, pod: &Pod<'_>, kind: &str, selector: &str) -> bool {
         self.of_kind(kind).any(|object| {
-            namespace_of(object) == namespace_of(pod.owner)
-                && selects(object.pointer(selector), pod.labels())
+            namespace_of(object) == namespace_of(pod.owner) && selects(object.pointer(selector), pod.labels())
         })
     }
 
     /// Whether an object's selector picks a pod in its namespace.
     pub(super) fn has_pod(&self, object: &Value, selector: &str) -> bool {
         self.pods().iter().any(|pod| {
-            namespace_of(pod.owner) == namespace_of(object)
-                && selects(object.pointer(selector), pod.labels())
+            namespace_of(pod.owner) == namespace_of(object) && selects(object.pointer(selector), pod.labels())
         })
     }
 

@@ -155,7 +155,9 @@ fn addresses<'a>(graph: &Graph<'a>, f: &Facts<'a>) -> Vec<(&'a CallTarget, Strin
         let address = match (port.name, port.number) {
             ("http", 80) => format!("http://{host}"),
             ("https", 443) => format!("https://{host}"),
-            (_, number) if port.protocol == kiban_model::app::Protocol::Http => format!("http://{host}:{number}"),
+            (_, number) if port.protocol == kiban_model::app::Protocol::Http => {
+                format!("http://{host}:{number}")
+            }
             (_, number) => format!("{host}:{number}"),
         };
         out.insert(edge.target.to_string(), (edge.target, address));
@@ -198,10 +200,9 @@ pub(super) fn references(f: &Facts<'_>) -> Vec<Node> {
 pub(super) fn reference(f: &Facts<'_>, path: &str, name: &str, value: &EnvValue) -> Option<Node> {
     let (rule, source) = match value {
         EnvValue::Text(_) => return None,
-        EnvValue::Secret { secret, key } => (
-            &rules::SECRET_ENV,
-            json!({"secretKeyRef": {"name": secret.as_str(), "key": key}}),
-        ),
+        EnvValue::Secret { secret, key } => {
+            (&rules::SECRET_ENV, json!({"secretKeyRef": {"name": secret.as_str(), "key": key}}))
+        }
         EnvValue::Field { field } => (&rules::POD_FIELDS, json!({"fieldRef": {"fieldPath": field}})),
     };
     Some(Node::from(rule, f.origin(path), json!({"name": name, "valueFrom": source})))
@@ -216,7 +217,8 @@ fn hash(data: &Value) -> String {
 /// A key for a file: its name, or with a number behind it where another file has the same one.
 fn file_key(path: &str, taken: &[(String, String)]) -> String {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    let clean: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     unique(&clean, |candidate| taken.iter().any(|(_, key)| key == candidate))
 }
 

@@ -60,7 +60,10 @@ fn cron_job(f: &Facts<'_>, config: &Config, short_name: &str, job: &Job) -> Node
         ("schedule", Node::from(&rules::SCHEDULE, at("schedule"), job.schedule.as_str())),
         ("timeZone", Node::from(&rules::JOB_ZONE, zone_origin, timezone.as_str())),
         ("concurrencyPolicy", Node::new(&rules::JOB_FORBID, "Forbid")),
-        ("startingDeadlineSeconds", stated(&rules::JOB_START_DEADLINE, "deadline", "jobs.deadline", job.deadline, late)),
+        (
+            "startingDeadlineSeconds",
+            stated(&rules::JOB_START_DEADLINE, "deadline", "jobs.deadline", job.deadline, late),
+        ),
         ("successfulJobsHistoryLimit", kept(&rules::JOB_HISTORY, "jobs.succeeded", defaults.succeeded)),
         ("failedJobsHistoryLimit", kept(&rules::JOB_HISTORY, "jobs.failed", defaults.failed)),
         ("jobTemplate", Node::map([("metadata", template_labels), ("spec", run)])),

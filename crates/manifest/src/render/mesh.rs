@@ -37,7 +37,7 @@ pub(super) fn objects(graph: &Graph<'_>, f: &Facts<'_>) -> Vec<Node> {
 /// A duration as Istio reads it.
 fn duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
 /// The callee's routes: one a caller, and one for whoever declares nothing.
@@ -55,10 +55,8 @@ fn virtual_service(graph: &Graph<'_>, f: &Facts<'_>) -> Option<Node> {
     }
     let http: Vec<&ServicePort<'_>> = f.ports.iter().filter(|port| port.protocol.is_http()).collect();
     routes.extend(http.iter().map(|port| default_route(f, port)));
-    let spec = Node::map([
-        ("hosts", Node::new(&rules::MESH_HOST, json!([f.host()]))),
-        ("http", Node::List(routes)),
-    ]);
+    let spec =
+        Node::map([("hosts", Node::new(&rules::MESH_HOST, json!([f.host()]))), ("http", Node::List(routes))]);
     Some(meta::app_header(f, API, "VirtualService").with("spec", spec))
 }
 
@@ -75,11 +73,8 @@ fn route(caller: &Facts<'_>, callee: &Facts<'_>, edge: &Edge<'_>, port: &Service
     }]);
     let timeout_origin = own("timeout", edge.call.timeout.is_some(), "mesh.timeout");
     let retries_origin = own("retries", edge.call.retries.is_some(), "mesh.retries");
-    let per_try_origin = if edge.call.per_try.is_some() {
-        caller.origin(&format!("{key}.perTry"))
-    } else {
-        timeout_origin
-    };
+    let per_try_origin =
+        if edge.call.per_try.is_some() { caller.origin(&format!("{key}.perTry")) } else { timeout_origin };
     let mut tries = Node::map([("attempts", Node::from(&rules::MESH_RETRIES, retries_origin, retries))]);
     if retries > 0 {
         tries.put("perTryTimeout", Node::from(&rules::MESH_RETRIES, per_try_origin, duration(per_try)));
@@ -88,7 +83,10 @@ fn route(caller: &Facts<'_>, callee: &Facts<'_>, edge: &Edge<'_>, port: &Service
         tries.put("retryOn", Node::from(&rules::MESH_RETRY_ON, origin, on));
     }
     Node::map([
-        ("name", Node::from(&rules::MESH_CALLER, caller.origin(&key), format!("{}-{}", caller.name(), port.name))),
+        (
+            "name",
+            Node::from(&rules::MESH_CALLER, caller.origin(&key), format!("{}-{}", caller.name(), port.name)),
+        ),
         ("match", Node::from(&rules::MESH_CALLER, caller.origin(&key), who)),
         ("route", destination(callee, port)),
         ("timeout", Node::from(&rules::MESH_TIMEOUT, timeout_origin, duration(timeout))),

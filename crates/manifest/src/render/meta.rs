@@ -21,12 +21,8 @@ pub(crate) const ANNOTATION_APP: &str = "kiban.dev/app";
 
 /// `apiVersion`, `kind`, name, namespace and labels; `instance` is the workload that the object belongs to.
 pub(super) fn header(f: &Facts<'_>, api_version: &str, kind: &str, name: Node, instance: &str) -> Node {
-    let metadata = Node::map([
-        ("name", name),
-        ("namespace", namespace(f)),
-        ("labels", labels(f, instance)),
-    ])
-    .with_some("annotations", platform_annotations(f));
+    let metadata = Node::map([("name", name), ("namespace", namespace(f)), ("labels", labels(f, instance))])
+        .with_some("annotations", platform_annotations(f));
     typed(api_version, kind).with("metadata", metadata)
 }
 

@@ -48,7 +48,8 @@ fn namespace(f: &Facts<'_>) -> Node {
         labels.put(&format!("{key}-version"), Node::new(&rules::POD_SECURITY, STANDARD_VERSION));
     }
     if f.in_mesh() {
-        labels.put("istio-injection", Node::from(&rules::MESH_INJECTION, f.profile_origin("mesh"), "enabled"));
+        labels
+            .put("istio-injection", Node::from(&rules::MESH_INJECTION, f.profile_origin("mesh"), "enabled"));
     }
     labels.put(meta::LABEL_MANAGED_BY, Node::new(&rules::LABELS, meta::MANAGER));
     labels.put(meta::LABEL_TEAM, Node::from(&rules::LABELS, f.origin("team"), f.r.app.team.as_str()));

@@ -5,8 +5,8 @@ use kiban_model::app::{Resources, Run};
 use kiban_model::profile::{CpuLimit, PullPolicy};
 use serde_json::{Value, json};
 
-use super::{config, meta, probe};
 use super::config::Config;
+use super::{config, meta, probe};
 use crate::facts::Facts;
 use crate::node::Node;
 use crate::rules;
@@ -38,7 +38,10 @@ pub(super) fn template(f: &Facts<'_>, config: &Config, pod: Pod<'_>) -> Node {
         ("serviceAccountName", Node::new(&rules::SERVICE_ACCOUNT, f.name())),
         ("automountServiceAccountToken", token(f)),
         ("enableServiceLinks", Node::new(&rules::NO_SERVICE_LINKS, false)),
-        ("priorityClassName", Node::from(&rules::PRIORITY_NAME, f.origin("tier"), priority_class(f.r.app.tier))),
+        (
+            "priorityClassName",
+            Node::from(&rules::PRIORITY_NAME, f.origin("tier"), priority_class(f.r.app.tier)),
+        ),
         ("dnsConfig", Node::new(&rules::NDOTS, json!({"options": [{"name": "ndots", "value": "2"}]}))),
         ("securityContext", pod_security(f)),
     ]);

@@ -49,7 +49,8 @@ fn ingress(graph: &Graph<'_>, f: &Facts<'_>) -> Vec<Node> {
         out.push(Node::from(&rules::POLICY_CALLERS, origin, rule));
     }
     for (index, caller) in f.r.app.callers.iter().enumerate() {
-        let ports: Vec<Value> = f.ports.iter().map(|port| port_of(port.target, port.protocol.transport())).collect();
+        let ports: Vec<Value> =
+            f.ports.iter().map(|port| port_of(port.target, port.protocol.transport())).collect();
         if let Some(peers) = foreign_peers(f, caller).filter(|_| !ports.is_empty()) {
             let origin = f.origin(&format!("callers[{index}]"));
             out.push(Node::from(&rules::POLICY_FOREIGN, origin, json!({"from": peers, "ports": ports})));
@@ -84,7 +85,8 @@ fn entry(f: &Facts<'_>) -> Vec<Node> {
     if f.on_nodes() && !network.nodes.is_empty() && !f.ports.is_empty() {
         let from: Vec<Value> =
             network.nodes.iter().map(|cidr| json!({"ipBlock": {"cidr": cidr.as_str()}})).collect();
-        let ports: Vec<Value> = f.ports.iter().map(|port| port_of(port.target, port.protocol.transport())).collect();
+        let ports: Vec<Value> =
+            f.ports.iter().map(|port| port_of(port.target, port.protocol.transport())).collect();
         let origin = f.profile_origin("network.nodes");
         out.push(Node::from(&rules::POLICY_NODES, origin, json!({"from": from, "ports": ports})));
     }
@@ -159,9 +161,10 @@ fn app_peer(namespace: &str, app: &str) -> Value {
 }
 
 fn peers(peers: &[Peer]) -> Vec<Value> {
-    let labels = |map: &std::collections::BTreeMap<kiban_model::text::LabelKey, kiban_model::text::LabelValue>| {
-        map.iter().map(|(k, v)| (k.to_string(), Value::from(v.as_str()))).collect::<Map<_, _>>()
-    };
+    let labels =
+        |map: &std::collections::BTreeMap<kiban_model::text::LabelKey, kiban_model::text::LabelValue>| {
+            map.iter().map(|(k, v)| (k.to_string(), Value::from(v.as_str()))).collect::<Map<_, _>>()
+        };
     peers
         .iter()
         .map(|peer| {

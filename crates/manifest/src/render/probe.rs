@@ -11,11 +11,16 @@ use crate::rules::Rule;
 
 /// Adds ports, probes and the pause before the stop signal to a container.
 pub(super) fn add(f: &Facts<'_>, container: &mut Node) {
-    let ports: Vec<Node> = f.r.app.ports.iter().map(|(name, port)| {
-        let transport = port.protocol(name).transport();
-        let value = json!({"name": name.as_str(), "containerPort": port.port, "protocol": transport});
-        Node::from(&rules::PORTS, f.origin(&format!("ports.{name}")), value)
-    }).collect();
+    let ports: Vec<Node> =
+        f.r.app
+            .ports
+            .iter()
+            .map(|(name, port)| {
+                let transport = port.protocol(name).transport();
+                let value = json!({"name": name.as_str(), "containerPort": port.port, "protocol": transport});
+                Node::from(&rules::PORTS, f.origin(&format!("ports.{name}")), value)
+            })
+            .collect();
     if !ports.is_empty() {
         container.put("ports", Node::List(ports));
     }

@@ -26,7 +26,11 @@ pub(super) fn routes(f: &Facts<'_>) -> Vec<Node> {
     let entry = &f.r.platform.entry;
     let many = hosts.len() > 1;
     let object = |(host, rows): (&str, HostRoutes<'_>)| {
-        let name = if many { format!("{}-{}", f.name(), host.replace('*', "any").replace('.', "-")) } else { f.name().to_owned() };
+        let name = if many {
+            format!("{}-{}", f.name(), host.replace('*', "any").replace('.', "-"))
+        } else {
+            f.name().to_owned()
+        };
         match entry.kind {
             EntryKind::Gateway => Some(http_route(f, &name, host, &rows)),
             EntryKind::Ingress => Some(ingress(f, &name, host, &rows)),
@@ -98,8 +102,12 @@ fn ingress(f: &Facts<'_>, name: &str, host: &str, rows: &HostRoutes<'_>) -> Node
     let first = rows.first().map_or("public", |(key, ..)| key);
     let path = |(key, route, port): &(String, &PublicRoute, ServicePort<'_>)| {
         let backend = json!({"service": {"name": f.name(), "port": {"name": port.name}}});
-        Node::from(&rules::ROUTE_PATH, f.origin(key), json!({"path": route.path.as_str(), "pathType": "Prefix"}))
-            .with("backend", Node::from(&rules::ROUTE_BACKEND, f.origin(key), backend))
+        Node::from(
+            &rules::ROUTE_PATH,
+            f.origin(key),
+            json!({"path": route.path.as_str(), "pathType": "Prefix"}),
+        )
+        .with("backend", Node::from(&rules::ROUTE_BACKEND, f.origin(key), backend))
     };
     let rule = Node::map([
         ("host", Node::from(&rules::ROUTE_HOST, f.origin(first), host)),

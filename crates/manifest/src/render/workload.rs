@@ -66,7 +66,8 @@ fn strategy(f: &Facts<'_>) -> Node {
 fn deadline(f: &Facts<'_>) -> Node {
     let rollout = &f.r.platform.rollout;
     let own = f.r.app.health.as_ref().and_then(|health| health.startup);
-    let twice = own.map_or(0, |startup| startup.as_secs_up().saturating_mul(2))
+    let twice = own
+        .map_or(0, |startup| startup.as_secs_up().saturating_mul(2))
         .saturating_add(rollout.settle.as_secs_up());
     let platform = rollout.deadline.as_secs_up();
     if twice > platform {
@@ -106,16 +107,17 @@ fn spread(f: &Facts<'_>) -> Node {
         ("topology.kubernetes.io/zone", spread.zones, "spread.zones", &rules::ZONE_SPREAD),
         ("kubernetes.io/hostname", spread.hosts, "spread.hosts", &rules::HOST_SPREAD),
     ];
-    let constraint = |(key, unsatisfiable, path, rule): (&str, kiban_model::profile::WhenUnsatisfiable, &str, _)| {
-        let origin = f.profile_origin(path);
-        Node::map([
-            ("labelSelector", Node::map([("matchLabels", meta::selector(f, f.name()))])),
-            // Each version is spread by itself; otherwise the old pods of a rollout push the new ones together.
-            ("matchLabelKeys", Node::new(rule, json!(["pod-template-hash"]))),
-            ("maxSkew", Node::from(rule, f.profile_origin("spread.skew"), spread.skew.max(1))),
-            ("topologyKey", Node::new(rule, key)),
-            ("whenUnsatisfiable", Node::from(rule, origin, unsatisfiable.name())),
-        ])
-    };
+    let constraint =
+        |(key, unsatisfiable, path, rule): (&str, kiban_model::profile::WhenUnsatisfiable, &str, _)| {
+            let origin = f.profile_origin(path);
+            Node::map([
+                ("labelSelector", Node::map([("matchLabels", meta::selector(f, f.name()))])),
+                // Each version is spread by itself; otherwise the old pods of a rollout push the new ones together.
+                ("matchLabelKeys", Node::new(rule, json!(["pod-template-hash"]))),
+                ("maxSkew", Node::from(rule, f.profile_origin("spread.skew"), spread.skew.max(1))),
+                ("topologyKey", Node::new(rule, key)),
+                ("whenUnsatisfiable", Node::from(rule, origin, unsatisfiable.name())),
+            ])
+        };
     Node::List(rows.into_iter().map(constraint).collect())
 }

@@ -50,7 +50,10 @@ fn the_shop_renders_to_the_committed_files() {
 
 fn similar_or_panic(path: &str, old: &str, new: &str) {
     if old != new {
-        let diff = similar::TextDiff::from_lines(old, new).unified_diff().header("committed", "rendered").to_string();
+        let diff = similar::TextDiff::from_lines(old, new)
+            .unified_diff()
+            .header("committed", "rendered")
+            .to_string();
         panic!("{path} (KIBAN_BLESS=1 rewrites it)\n{diff}");
     }
 }

@@ -21,10 +21,14 @@ fn unsorted(objects: &[Value]) -> Vec<String> {
         Some(text) => text.to_owned(),
         None => kiban_model::yaml::to_yaml(object),
     };
-    objects.iter().map(text).filter(|text| {
-        let nodes = parse("file", text.as_bytes(), Layer::App).unwrap();
-        !nodes.iter().all(is_sorted)
-    }).collect()
+    objects
+        .iter()
+        .map(text)
+        .filter(|text| {
+            let nodes = parse("file", text.as_bytes(), Layer::App).unwrap();
+            !nodes.iter().all(is_sorted)
+        })
+        .collect()
 }
 
 fn is_sorted(node: &Node) -> bool {
@@ -176,9 +180,13 @@ fn kube_score(id: &str) -> Option<Mutation> {
         "container-ephemeral-storage-request-equals-limit" => {
             |o| resource(o, "limits", "ephemeral-storage", json!("99Gi"))
         }
-        "container-ports-check" => {
-            |o| container(o, "ports", json!([{"name": "a", "containerPort": 1}, {"name": "a", "containerPort": 2}]))
-        }
+        "container-ports-check" => |o| {
+            container(
+                o,
+                "ports",
+                json!([{"name": "a", "containerPort": 1}, {"name": "a", "containerPort": 2}]),
+            )
+        },
         "environment-variable-key-duplication" => {
             |o| env(o, json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]))
         }
@@ -220,9 +228,15 @@ fn kube_score(id: &str) -> Option<Mutation> {
         "horizontalpodautoscaler-replicas" => {
             |o| set(o, "HorizontalPodAutoscaler", "/spec", "minReplicas", json!(1))
         }
-        "pod-topology-spread-constraints" => {
-            |o| set(o, "Deployment", "/spec/template/spec/topologySpreadConstraints/0", "labelSelector", Value::Null)
-        }
+        "pod-topology-spread-constraints" => |o| {
+            set(
+                o,
+                "Deployment",
+                "/spec/template/spec/topologySpreadConstraints/0",
+                "labelSelector",
+                Value::Null,
+            )
+        },
         _ => return None,
     })
 }
@@ -308,9 +322,7 @@ fn kube_linter(id: &str) -> Option<Mutation> {
         "ssh-port" => |o| container(o, "ports", json!([{"name": "ssh", "containerPort": 22}])),
         "startup-port" => |o| probe_port(o, "startupProbe"),
         "unsafe-proc-mount" => |o| security(o, "procMount", json!("Unmasked")),
-        "unsafe-sysctls" => {
-            |o| pod_security(o, "sysctls", json!([{"name": "kernel.msgmax", "value": "1"}]))
-        }
+        "unsafe-sysctls" => |o| pod_security(o, "sysctls", json!([{"name": "kernel.msgmax", "value": "1"}])),
         "unset-cpu-requirements" => |o| resource(o, "requests", "cpu", Value::Null),
         "unset-memory-requirements" => |o| resource(o, "limits", "memory", Value::Null),
         "use-namespace" => |o| set(o, "Service", "/metadata", "namespace", json!("default")),
@@ -398,8 +410,12 @@ fn prod_keeps_every_rule_but_the_exempted_ones_which_it_breaks() {
     for practice in practices::all() {
         let found = (practice.check)(&world(practice, &objects));
         match practice.stance {
-            Stance::Exempt(_) => assert!(!found.is_empty(), "{} is kept: no exemption is needed", name(practice)),
-            Stance::Kept | Stance::KeptUnless(_) => assert!(found.is_empty(), "{}: {found:#?}", name(practice)),
+            Stance::Exempt(_) => {
+                assert!(!found.is_empty(), "{} is kept: no exemption is needed", name(practice))
+            }
+            Stance::Kept | Stance::KeptUnless(_) => {
+                assert!(found.is_empty(), "{}: {found:#?}", name(practice))
+            }
         }
     }
 }
