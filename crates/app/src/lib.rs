@@ -1,1 +1,68 @@
 //! Roles and wiring: the command line and what each verb does.
+//!
+//! Each verb is a module of [`verbs`]: its arguments, and `run`, which says how it ended.
+
+mod exit;
+mod terminal;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use exit::Exit;
+
+/// Kiban: from a few lines of intent to an app in production on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "kiban", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 found something (a difference, a finding, a failed rollout); \
+2 wrong usage or wrong input files; 3 could not do it.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the embedded cluster: a Kubernetes API with controllers and fake nodes, for any client
+    Sim(verbs::sim::Arguments),
+    /// Print shell completions
+    Completions(verbs::completions::Arguments),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to stdout with code 0, errors to stderr with code 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let exit = match cli.verb {
+        Verb::Sim(arguments) => verbs::sim::run(&arguments),
+        Verb::Completions(arguments) => verbs::completions::run(&arguments, &mut Cli::command()),
+    };
+    exit.report()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_help_with_an_example() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("kiban "), "{} has no example in its help", verb.get_name());
+            assert!(verb.get_about().is_some(), "{} does not say what it does", verb.get_name());
+        }
+    }
+}

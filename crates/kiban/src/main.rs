@@ -1,3 +1,7 @@
 //! The `kiban` binary: everything it does is in `kiban-app`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kiban_app::main()
+}

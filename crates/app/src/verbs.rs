@@ -1,0 +1,13 @@
+//! The verbs of the command line, one module each.
+
+pub mod completions;
+pub mod sim;
+
+/// Runs async work to its end on a runtime of its own.
+///
+/// # Errors
+/// What the work answers, or that no runtime could be started.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,179 @@
+//! The HTTP API: one generic handler over the kind table.
+//!
+//! ```text
+//!   request ─► auth ─► path (what is asked) ─► params ─► list | watch | get | write | delete
+//!                                                         │
+//!                                     respond (JSON, Table, metadata only; Status on refusal)
+//! ```
+
+mod body;
+mod discovery;
+mod get;
+mod list;
+mod params;
+mod patch;
+mod path;
+mod respond;
+mod review;
+mod subresource;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod write;
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::{Method, Request, Response};
+use kiban_runtime::http::{Body, Handler};
+use kiban_runtime::shutdown::Shutdown;
+
+use crate::registry::Cluster;
+use crate::status::ApiError;
+use params::Params;
+use path::{Route, Target};
+use respond::Accept;
+
+/// Who calls: there is one user, the holder of the token.
+pub const USER: &str = "kubernetes-admin";
+
+/// The user's groups, as kubeadm's administrator has them.
+pub const GROUPS: [&str; 2] = ["system:masters", "system:authenticated"];
+
+/// The API server over a cluster.
+pub struct Api {
+    cluster: Cluster,
+    token: String,
+    documents: discovery::Documents,
+    shutdown: Shutdown,
+}
+
+/// One request, taken apart.
+struct Call {
+    method: Method,
+    params: Params,
+    accept: Accept,
+    user_agent: String,
+    content_type: String,
+    body: bytes::Bytes,
+}
+
+impl Api {
+    /// An API that answers the holder of `token` only.
+    pub fn new(cluster: Cluster, token: String, shutdown: Shutdown) -> Self {
+        Self { cluster, token, documents: discovery::Documents::default(), shutdown }
+    }
+
+    fn authorize(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
+        let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let token = given.strip_prefix("Bearer ").unwrap_or_default();
+        if same(token.as_bytes(), self.token.as_bytes()) {
+            return Ok(());
+        }
+        Err(ApiError::new(401, "Unauthorized", "Unauthorized"))
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+        self.authorize(&request)?;
+        let (head, incoming) = request.into_parts();
+        let mut route = path::parse(head.uri.path())?;
+        let mut params = Params::parse(head.uri.query().unwrap_or_default())?;
+        if let Route::Resource { watch: true, .. } = route {
+            params.watch = true;
+        }
+        let header = |name: &str| {
+            head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let accept = Accept::parse(&header("accept"))?;
+        let body = body::read(incoming, header("content-encoding")).await?;
+        let call = Call {
+            method: head.method,
+            params,
+            accept,
+            user_agent: header("user-agent"),
+            content_type: header("content-type"),
+            body,
+        };
+        // A watch on one object is a watch on a list of one.
+        if let Route::Resource { target, .. } = &mut route
+            && call.method == Method::GET
+            && call.params.watch
+            && target.subresource.is_none()
+            && let Some(name) = target.name.take()
+        {
+            return self.watch(target, &call.with_name(&name)).await;
+        }
+        self.dispatch(route, call).await
+    }
+
+    async fn dispatch(self: &Arc<Self>, route: Route, call: Call) -> Result<Response<Body>, ApiError> {
+        match route {
+            Route::Health => Ok(respond::text("ok")),
+            Route::Resource { target, .. } => {
+                if let Some(result) = self.subresource(&target, &call).await {
+                    return result;
+                }
+                self.resource(target, call).await
+            }
+            other if call.method != Method::GET => {
+                let _ = other;
+                Err(ApiError::method_not_allowed())
+            }
+            other => self.documents.answer(&other, &call.accept),
+        }
+    }
+
+    async fn resource(self: &Arc<Self>, target: Target, call: Call) -> Result<Response<Body>, ApiError> {
+        let named = target.name.is_some();
+        if !target.allows(&call.method, call.params.watch) {
+            return Err(ApiError::method_not_allowed());
+        }
+        let method = call.method.clone();
+        match (method, named) {
+            (Method::GET, false) if call.params.watch => self.watch(&target, &call).await,
+            (Method::GET, false) => self.blocking(move |api| api.list(&target, &call)).await,
+            (Method::GET | Method::HEAD, true) => self.get(&target, &call),
+            (Method::POST, false) => self.blocking(move |api| api.create(&target, &call)).await,
+            (Method::PUT, true) => self.blocking(move |api| api.replace(&target, &call)).await,
+            (Method::PATCH, true) => self.blocking(move |api| api.patch(&target, &call)).await,
+            (Method::DELETE, true) => self.blocking(move |api| api.delete(&target, &call)).await,
+            (Method::DELETE, false) => self.blocking(move |api| api.delete_all(&target, &call)).await,
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    /// Runs work that may take longer than an async thread should be held.
+    async fn blocking<F>(self: &Arc<Self>, work: F) -> Result<Response<Body>, ApiError>
+    where
+        F: FnOnce(&Self) -> Result<Response<Body>, ApiError> + Send + 'static,
+    {
+        let api = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&api)).await;
+        done.unwrap_or_else(|_| Err(ApiError::new(500, "InternalError", "the request could not be served")))
+    }
+}
+
+impl Call {
+    fn with_name(mut self: Call, name: &str) -> Call {
+        let own = format!("metadata.name={name}");
+        self.params.field_selector = match self.params.field_selector.as_str() {
+            "" => own,
+            given => format!("{given},{own}"),
+        };
+        self
+    }
+}
+
+impl Handler for Api {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let head = request.method() == Method::HEAD;
+        let response = self.answer(request).await.unwrap_or_else(|e| respond::error(&e));
+        if head { response.map(|_| Body::full("")) } else { response }
+    }
+}
+
+/// Compares without telling by its time how much was right.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
+}

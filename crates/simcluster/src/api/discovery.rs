@@ -1,0 +1,243 @@
+//! Discovery, version and OpenAPI: documents made from the kind table once and kept as bytes.
+//!
+//! Contract: apidiscovery.k8s.io/v2 for today's clients, the older lists for the others.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use kiban_runtime::http::Body;
+use kiban_schema::openapi;
+use kiban_schema::table::{Kind, Schema};
+use serde_json::{Value, json};
+
+use super::path::Route;
+use super::respond::{self, Accept};
+use crate::kind::api_version;
+use crate::status::ApiError;
+
+/// The release whose API is served.
+const MAJOR: &str = "1";
+const MINOR: &str = "37";
+/// What clients keep documents under: they change with Kiban's version only.
+const RELEASE_HASH: &str = concat!("kiban-", env!("CARGO_PKG_VERSION"));
+const GIT_VERSION: &str = "v1.37.1+kiban";
+
+/// Documents by path, made when first asked for.
+#[derive(Default)]
+pub(super) struct Documents(Mutex<HashMap<String, Bytes>>);
+
+/// Group, and its versions with the preferred one first, in the order of the table.
+static GROUPS: LazyLock<Vec<(String, Vec<String>)>> = LazyLock::new(|| {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for kind in &Schema::builtin().kinds {
+        match groups.iter_mut().find(|(g, _)| *g == kind.group) {
+            Some((_, versions)) if versions.contains(&kind.version) => {}
+            Some((_, versions)) => versions.push(kind.version.clone()),
+            None => groups.push((kind.group.clone(), vec![kind.version.clone()])),
+        }
+    }
+    groups
+});
+
+impl Documents {
+    /// Answers a discovery path.
+    pub(super) fn answer(&self, route: &Route, accept: &Accept) -> Result<Response<Body>, ApiError> {
+        match (route, accept.aggregated) {
+            (Route::Version, _) => Ok(respond::value(200, &version())),
+            (Route::CoreVersions, Some(v)) => Ok(aggregated(v, true)),
+            (Route::Groups, Some(v)) => Ok(aggregated(v, false)),
+            (Route::CoreVersions, None) => Ok(respond::value(200, &json!({
+                "kind": "APIVersions", "versions": ["v1"],
+                "serverAddressByClientCIDRs": [],
+            }))),
+            (Route::Groups, None) => {
+                let groups: Vec<_> = named_groups().map(|(g, versions)| group(g, versions)).collect();
+                Ok(respond::value(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
+            }
+            (Route::Group(name), _) => {
+                let (name, versions) = named_groups().find(|(g, _)| g == name).ok_or_else(ApiError::no_route)?;
+                let mut one = group(name, versions);
+                one["kind"] = "APIGroup".into();
+                one["apiVersion"] = "v1".into();
+                Ok(respond::value(200, &one))
+            }
+            (Route::GroupVersion(group, version), _) => resource_list(group, version),
+            (Route::OpenApiIndex, _) => Ok(respond::json(200, self.index())),
+            (Route::OpenApi(group, version), _) => {
+                self.openapi(group, version).map(|bytes| respond::json(200, bytes)).ok_or_else(ApiError::no_route)
+            }
+            _ => Err(ApiError::no_route()),
+        }
+    }
+
+    /// The index names each document's content; only the release decides it, so its hash is one name.
+    fn index(&self) -> Bytes {
+        self.kept("index", || Some(openapi::index(Schema::builtin(), |_, _| RELEASE_HASH.into()))).unwrap_or_default()
+    }
+
+    fn openapi(&self, group: &str, version: &str) -> Option<Bytes> {
+        self.kept(&api_version(group, version), || openapi::document(Schema::builtin(), group, version))
+    }
+
+    fn kept(&self, name: &str, make: impl FnOnce() -> Option<Value>) -> Option<Bytes> {
+        let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = documents.get(name) {
+            return Some(bytes.clone());
+        }
+        let bytes = Bytes::from(serde_json::to_vec(&make()?).ok()?);
+        documents.insert(name.to_owned(), bytes.clone());
+        Some(bytes)
+    }
+}
+
+fn version() -> Value {
+    json!({
+        "major": MAJOR, "minor": MINOR, "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }),
+        "emulationMajor": MAJOR, "emulationMinor": MINOR,
+        "minCompatibilityMajor": MAJOR, "minCompatibilityMinor": "36",
+    })
+}
+
+fn named_groups() -> impl Iterator<Item = (&'static str, &'static [String])> {
+    GROUPS.iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| (g.as_str(), v.as_slice()))
+}
+
+fn kinds_of<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Kind> + 'a {
+    Schema::builtin().kinds.iter().filter(move |k| k.group == group && k.version == version)
+}
+
+fn group(name: &str, versions: &[String]) -> Value {
+    let entry = |v: &String| json!({"groupVersion": api_version(name, v), "version": v});
+    json!({
+        "name": name, "versions": versions.iter().map(entry).collect::<Vec<_>>(),
+        "preferredVersion": versions.first().map(entry),
+    })
+}
+
+/// The kind that a subresource is posted or answered as, where it is not the resource's own.
+fn subresource_kind(kind: &Kind, sub: &str) -> (&'static str, &'static str, String) {
+    match sub {
+        "scale" => ("autoscaling", "v1", "Scale".into()),
+        "eviction" => ("policy", "v1", "Eviction".into()),
+        "token" => ("authentication.k8s.io", "v1", "TokenRequest".into()),
+        "binding" => ("", "v1", "Binding".into()),
+        _ => ("", "", kind.kind.clone()),
+    }
+}
+
+fn subresource_verbs(sub: &str) -> Vec<&'static str> {
+    match sub {
+        "eviction" | "token" | "binding" => vec!["create"],
+        "log" => vec!["get"],
+        "finalize" => vec!["update"],
+        _ => vec!["get", "patch", "update"],
+    }
+}
+
+fn resource_list(group: &str, version: &str) -> Result<Response<Body>, ApiError> {
+    let mut resources = Vec::new();
+    for kind in kinds_of(group, version) {
+        let mut entry = json!({
+            "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
+            "kind": kind.kind, "verbs": kind.verbs,
+        });
+        if !kind.short_names.is_empty() {
+            entry["shortNames"] = json!(kind.short_names);
+        }
+        if !kind.categories.is_empty() {
+            entry["categories"] = json!(kind.categories);
+        }
+        resources.push(entry);
+        for sub in served(kind) {
+            let (sub_group, sub_version, sub_kind) = subresource_kind(kind, sub);
+            let mut entry = json!({
+                "name": format!("{}/{sub}", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+                "kind": sub_kind, "verbs": subresource_verbs(sub),
+            });
+            if !sub_version.is_empty() {
+                entry["group"] = sub_group.into();
+                entry["version"] = sub_version.into();
+            }
+            resources.push(entry);
+        }
+    }
+    if resources.is_empty() {
+        return Err(ApiError::no_route());
+    }
+    Ok(respond::value(200, &json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version(group, version),
+        "resources": resources,
+    })))
+}
+
+/// Subresources that are served; the table also knows some that are not.
+fn served(kind: &Kind) -> impl Iterator<Item = &str> {
+    kind.subresources.iter().map(String::as_str).filter(|s| super::subresource::is_served(s))
+}
+
+fn aggregated(version: &'static str, core: bool) -> Response<Body> {
+    let items: Vec<_> = GROUPS
+        .iter()
+        .filter(|(g, _)| g.is_empty() == core)
+        .map(|(g, versions)| {
+            let versions: Vec<_> = versions
+                .iter()
+                .map(|v| json!({
+                    "version": v, "freshness": "Current",
+                    "resources": kinds_of(g, v).map(aggregated_resource).collect::<Vec<_>>(),
+                }))
+                .collect();
+            let metadata = if core { json!({}) } else { json!({"name": g}) };
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    let list = json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {}, "items": items,
+    });
+    let mut response = respond::value(200, &list);
+    let media = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    if let Ok(media) = HeaderValue::from_str(&media) {
+        response.headers_mut().insert(CONTENT_TYPE, media);
+    }
+    response
+}
+
+fn aggregated_resource(kind: &Kind) -> Value {
+    let mut resource = json!({
+        "resource": kind.plural,
+        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": kind.singular, "verbs": kind.verbs,
+    });
+    if !kind.short_names.is_empty() {
+        resource["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        resource["categories"] = json!(kind.categories);
+    }
+    let subresources: Vec<_> = served(kind)
+        .map(|sub| {
+            let (group, version, name) = subresource_kind(kind, sub);
+            let (group, version) =
+                if version.is_empty() { (kind.group.as_str(), kind.version.as_str()) } else { (group, version) };
+            json!({
+                "subresource": sub, "verbs": subresource_verbs(sub),
+                "responseKind": {"group": group, "version": version, "kind": name},
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        resource["subresources"] = json!(subresources);
+    }
+    resource
+}

@@ -1,0 +1,209 @@
+//! PATCH: JSON patch, merge patch, strategic merge patch, server-side apply.
+
+use hyper::Response;
+use kiban_runtime::http::Body;
+use kiban_schema::json::Document;
+use kiban_schema::table::Schema;
+use kiban_schema::{patch, smp, ssa};
+use serde_json::Value;
+
+use super::path::Target;
+use super::{Api, Call, body, respond};
+use crate::kind::KindId;
+use crate::registry::{Actor, Desired, Part};
+use crate::status::ApiError;
+
+/// How a patch changes an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PatchType {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl PatchType {
+    /// Reads a Content-Type.
+    ///
+    /// # Errors
+    /// 415 for what is none.
+    pub(super) fn parse(content_type: &str) -> Result<Self, ApiError> {
+        match body::media_type(content_type) {
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" => Ok(Self::Strategic),
+            "application/apply-patch+yaml" => Ok(Self::Apply),
+            _ => Err(ApiError::unsupported_media(
+                "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+            )),
+        }
+    }
+}
+
+/// A patch that was read and can be put to an object, more than once.
+pub(super) struct Patch {
+    type_: PatchType,
+    document: Document,
+}
+
+impl Patch {
+    /// Reads the patch of a call.
+    pub(super) fn read(call: &Call) -> Result<Self, ApiError> {
+        let type_ = PatchType::parse(&call.content_type)?;
+        let p = &call.params;
+        if type_ != PatchType::Apply && p.force {
+            let why = "Forbidden: may not be specified for non-apply patch";
+            return Err(ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: force: {why}"))
+                .cause("FieldValueForbidden", why, Some("force")));
+        }
+        if type_ == PatchType::Apply && p.field_manager.is_empty() {
+            let why = "Required value: is required for apply patch";
+            return Err(ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: {why}"))
+                .cause("FieldValueRequired", why, Some("fieldManager")));
+        }
+        let document = match type_ {
+            // JSON is YAML too; reading it as JSON first is faster and keeps duplicates.
+            PatchType::Apply => match body::from_json(&call.body) {
+                Ok(read) => read,
+                Err(_) => body::from_yaml(&call.body)?.into(),
+            },
+            _ => body::from_json(&call.body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", e.message)))?,
+        };
+        Ok(Self { type_, document })
+    }
+
+    /// A patched object, with the keys that the patch states twice.
+    fn with(&self, value: Value) -> Document {
+        Document { value, duplicates: self.document.duplicates.clone() }
+    }
+
+    /// The value that the patch makes of `live`, before any check.
+    pub(super) fn put(&self, kind: KindId, live: &Value) -> Result<Value, ApiError> {
+        let refusal = |e: patch::PatchError| {
+            let reason = match e.status() {
+                400 => "BadRequest",
+                413 => "RequestEntityTooLarge",
+                422 => "Invalid",
+                _ => "InternalError",
+            };
+            ApiError::new(e.status(), reason, e.client_message())
+        };
+        let mut next = live.clone();
+        match self.type_ {
+            PatchType::Json => patch::apply_json_patch(&mut next, &self.document.value),
+            PatchType::Merge => patch::apply_merge_patch(&mut next, self.document.value.clone()),
+            PatchType::Strategic => {
+                return smp::apply(Schema::builtin(), kind.info().type_id, next, self.document.value.clone()).map_err(refusal);
+            }
+            PatchType::Apply => return Err(ApiError::unsupported_media("apply patches are not supported here")),
+        }
+        .map_err(refusal)?;
+        Ok(next)
+    }
+}
+
+impl Api {
+    pub(super) fn patch(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
+        self.patch_part(target, Part::Main, call)
+    }
+
+    /// PATCH on an object or a part of it.
+    pub(super) fn patch_part(&self, target: &Target, part: Part, call: &Call) -> Result<Response<Body>, ApiError> {
+        let patch = Patch::read(call)?;
+        let actor = call.actor()?;
+        let mut warnings = Vec::new();
+        let (code, stored) = if patch.type_ == PatchType::Apply {
+            self.apply(target, part, call, patch, &actor, &mut warnings)?
+        } else {
+            let stored = self.cluster.update(target.kind, &target.key(), part, &actor, |live| {
+                let next = patch.put(target.kind, live)?;
+                let checked = body::check(patch.with(next), target.kind, &call.params.field_validation)?;
+                warnings = checked.warnings;
+                Ok(Desired::Update(checked.value))
+            })?;
+            (200, stored)
+        };
+        Ok(respond::warn(self.respond(code, &stored, call)?, &warnings))
+    }
+
+    fn apply(
+        &self,
+        target: &Target,
+        part: Part,
+        call: &Call,
+        patch: Patch,
+        actor: &Actor,
+        warnings: &mut Vec<String>,
+    ) -> Result<(u16, std::sync::Arc<crate::object::Stored>), ApiError> {
+        let kind = target.kind;
+        let config = self.applied_config(target, call, patch, warnings)?;
+        let ctx = self.cluster.ownership(kind, part);
+        let apply = |live: Option<&Value>| {
+            ssa::apply(&ctx, live, &config, &actor.manager, call.params.force, self.cluster.now())
+                .map(Desired::Applied)
+                .map_err(refusal)
+        };
+        // The object may come or go in between; each turn of the loop sees one of the two.
+        loop {
+            let changed = self.cluster.update(kind, &target.key(), part, actor, |live| apply(Some(live)));
+            match changed {
+                Err(e) if e.code == 404 && part == Part::Main && self.cluster.get(kind, &target.key()).is_none() => {}
+                other => return other.map(|o| (200, o)),
+            }
+            let made = self.cluster.create_as(kind, &target.namespace, apply(None)?, actor);
+            match made {
+                Err(e) if e.reason == "AlreadyExists" => {}
+                other => return other.map(|o| (201, o)),
+            }
+        }
+    }
+
+    fn applied_config(
+        &self,
+        target: &Target,
+        call: &Call,
+        patch: Patch,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, ApiError> {
+        let kind = target.kind;
+        let info = kind.info();
+        let Document { value: mut config, duplicates } = patch.document;
+        let given = |key: &str| config[key].as_str().unwrap_or_default();
+        if given("apiVersion").is_empty() || given("kind").is_empty() {
+            return Err(ApiError::bad_request("invalid object type: apiVersion and kind must be set in an applied object"));
+        }
+        if given("apiVersion") != kind.api_version() || given("kind") != info.kind {
+            return Err(ApiError::bad_request(format!(
+                "invalid object type: {}, Kind={} (the path is of {}, Kind={})",
+                given("apiVersion"), given("kind"), kind.api_version(), info.kind
+            )));
+        }
+        if !config["metadata"]["managedFields"].as_array().is_none_or(Vec::is_empty) {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+        }
+        if config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            config["metadata"]["name"] = target.name.clone().unwrap_or_default().into();
+        }
+        if info.namespaced && config["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
+            config["metadata"]["namespace"] = target.namespace.clone().into();
+        }
+        let checked = body::check(Document { value: config, duplicates }, kind, &call.params.field_validation)?;
+        warnings.extend(checked.warnings);
+        Ok(checked.value)
+    }
+}
+
+fn refusal(error: ssa::ApplyError) -> ApiError {
+    let reason = match error.status() {
+        409 => "Conflict",
+        400 => "BadRequest",
+        _ => "InternalError",
+    };
+    let mut refusal = ApiError::new(error.status(), reason, error.to_string());
+    if let ssa::ApplyError::Conflict(conflicts) = &error {
+        for conflict in conflicts {
+            refusal = refusal.cause("FieldManagerConflict", conflict.message(), Some(&conflict.field));
+        }
+    }
+    refusal
+}

@@ -1,0 +1,290 @@
+//! Parts of objects: status, scale, eviction, binding, logs, tokens, finalize.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::{Method, Response};
+use kiban_base::selector::LabelSelector;
+use kiban_runtime::http::Body;
+use serde_json::{Value, json};
+
+use super::path::Target;
+use super::{Api, Call, body, patch, respond, review, write};
+use crate::kind::{KindId, kind_id, well_known};
+use crate::object::{Key, Phase, Stored};
+use crate::registry::{self, Actor, Desired, Part};
+use crate::status::ApiError;
+
+/// Subresources that are served; others are answered 404 and left out of discovery.
+pub(super) fn is_served(name: &str) -> bool {
+    matches!(
+        name,
+        "status" | "scale" | "eviction" | "binding" | "log" | "token" | "finalize" | "approval" | "ephemeralcontainers"
+            | "resize"
+    )
+}
+
+impl Api {
+    /// Answers what is a part of an object, and kinds that are posted but not stored.
+    pub(super) async fn subresource(
+        self: &Arc<Self>,
+        target: &Target,
+        call: &Call,
+    ) -> Option<Result<Response<Body>, ApiError>> {
+        let Some(sub) = target.subresource.as_deref() else {
+            return match (call.method.as_str(), target.kind.info().kind.as_str()) {
+                ("POST", "Binding") => Some(self.bind(target, call)),
+                ("POST", _) => review::answer(self, target, call),
+                _ => None,
+            };
+        };
+        if !is_served(sub) || !target.kind.has_subresource(sub) {
+            return Some(Err(ApiError::no_route()));
+        }
+        let result = match (sub, &call.method) {
+            ("scale", _) => self.scale(target, call),
+            ("eviction", &Method::POST) => self.evict(target, call),
+            ("binding", &Method::POST) => self.bind(target, call),
+            ("token", &Method::POST) => self.token(target, call),
+            ("log", &Method::GET) => self.logs(target, call).await,
+            ("finalize", &Method::PUT) => self.put(target, Part::Sub("finalize"), call),
+            ("status", &Method::GET) => self.get(target, call),
+            ("status", &Method::PUT) => self.put(target, Part::Status, call),
+            ("status", &Method::PATCH) => self.patch_part(target, Part::Status, call),
+            ("approval" | "ephemeralcontainers" | "resize", method) => self.whole(target, part(sub), method, call),
+            _ => Err(ApiError::method_not_allowed()),
+        };
+        Some(result)
+    }
+
+    /// Subresources that show and take the whole object.
+    fn whole(&self, target: &Target, part: Part, method: &Method, call: &Call) -> Result<Response<Body>, ApiError> {
+        match method {
+            &Method::GET => self.get(target, call),
+            &Method::PUT => self.put(target, part, call),
+            &Method::PATCH => self.patch_part(target, part, call),
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn scale(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
+        let key = target.key();
+        match call.method {
+            Method::GET => Ok(respond::value(200, &scale_of(&*self.find(target.kind, &key)?))),
+            Method::PUT => {
+                let given = body::plain(call, kind_id("autoscaling", "Scale"))?.value;
+                self.set_scale(target, call, |_| Ok(given.clone()))
+            }
+            Method::PATCH => {
+                let patch = patch::Patch::read(call)?;
+                let kind = kind_id("autoscaling", "Scale").unwrap_or(target.kind);
+                self.set_scale(target, call, |scale| patch.put(kind, scale))
+            }
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn set_scale(
+        &self,
+        target: &Target,
+        call: &Call,
+        change: impl Fn(&Value) -> Result<Value, ApiError>,
+    ) -> Result<Response<Body>, ApiError> {
+        let key = target.key();
+        let stored = self.cluster.update(target.kind, &key, Part::Sub("scale"), &call.actor()?, |live| {
+            let revision = live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            let asked = change(&scale_view(target.kind, live))?;
+            let wanted = asked["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            if !wanted.is_empty() && wanted != revision {
+                return Err(ApiError::stale(target.kind, &key.name));
+            }
+            let replicas = asked["spec"]["replicas"].as_i64().unwrap_or(0);
+            if !(0..=i64::from(i32::MAX)).contains(&replicas) {
+                let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+                let text = format!("Scale.autoscaling \"{}\" is invalid: spec.replicas: {why}", key.name);
+                return Err(ApiError::new(422, "Invalid", text).cause("FieldValueInvalid", why, Some("spec.replicas")));
+            }
+            let mut next = live.clone();
+            next["spec"]["replicas"] = replicas.into();
+            Ok(Desired::Update(next))
+        })?;
+        Ok(respond::value(200, &scale_of(&stored)))
+    }
+
+    /// Contract: Kubernetes pkg/registry/core/pod/storage/eviction.go.
+    fn evict(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
+        let eviction = body::plain(call, kind_id("policy", "Eviction"))?.value;
+        let name = target.name.as_deref().unwrap_or_default();
+        let given = eviction["metadata"]["name"].as_str().unwrap_or(name);
+        if given != name {
+            return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+        }
+        let (options, dry_run) = write::read_delete_options(&eviction["deleteOptions"], call)?;
+        let actor = Actor { dry_run: call.params.dry_run || dry_run, ..call.actor()? };
+        let pod = self.find(*well_known::POD, &target.key())?;
+        let digest = pod.pod;
+        let unguarded = pod.deleting
+            || digest.is_none_or(|p| p.phase.is_terminal() || p.phase == Phase::Pending);
+        if !unguarded {
+            self.take_from_budget(&pod, &actor)?;
+        }
+        self.cluster.delete(*well_known::POD, &pod.key, &options, &actor)?;
+        Ok(respond::value(201, &json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+        })))
+    }
+
+    /// Takes one disruption from the budget that covers the pod, or says why there is none.
+    fn take_from_budget(&self, pod: &Stored, actor: &Actor) -> Result<(), ApiError> {
+        let state = self.cluster.snapshot();
+        let budgets: Vec<_> = state
+            .range(*well_known::PDB, &pod.key.namespace, None)
+            .map(|b| (b.clone(), b.value()))
+            .filter(|(_, v)| {
+                let selector = LabelSelector::from_object(&v["spec"]["selector"]);
+                v["spec"]["selector"].is_object() && selector.is_ok_and(|s| s.matches(pod))
+            })
+            .collect();
+        let (budget, value) = match budgets.as_slice() {
+            [] => return Ok(()),
+            [one] => one,
+            _ => {
+                let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                return Err(ApiError::new(500, "InternalError", text));
+            }
+        };
+        // An unready pod takes nothing from its budget when the budget says so, or is met anyway.
+        let ready = pod.pod.is_some_and(|p| p.ready);
+        let status = &value["status"];
+        let number = |key: &str| status[key].as_i64().unwrap_or(0);
+        if !ready {
+            let always = value["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
+            if always || (number("currentHealthy") >= number("desiredHealthy") && number("desiredHealthy") > 0) {
+                return Ok(());
+            }
+        }
+        let name = budget.key.name.clone();
+        self.cluster.update(*well_known::PDB, &budget.key, Part::Status, actor, |live| {
+            spend(live, &name, &pod.key.name, &self.cluster.now().rfc3339())
+        })?;
+        Ok(())
+    }
+
+    fn bind(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
+        let binding = body::plain(call, kind_id("", "Binding"))?.value;
+        let name = target.name.as_deref().or_else(|| binding["metadata"]["name"].as_str()).unwrap_or_default();
+        let node = binding["target"]["name"].as_str().unwrap_or_default();
+        let kind = binding["target"]["kind"].as_str().unwrap_or_default();
+        if node.is_empty() || !matches!(kind, "" | "Node") {
+            let text = format!("Binding \"{name}\" is invalid: target: must name a Node");
+            return Err(ApiError::new(422, "Invalid", text).cause("FieldValueRequired", "must name a Node", Some("target")));
+        }
+        registry::bind_pod(&self.cluster, &Key::new(target.namespace.as_str(), name), node, &call.actor()?)?;
+        Ok(respond::value(201, &json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+        })))
+    }
+
+    /// A token for a service account: well formed, and good for nothing here.
+    fn token(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
+        let account = self.find(target.kind, &target.key())?;
+        let mut request = body::plain(call, kind_id("authentication.k8s.io", "TokenRequest"))?.value;
+        let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3_600);
+        if seconds < 600 {
+            let why = "Invalid value: may not specify a duration less than 10 minutes";
+            let text = format!("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: {why}");
+            return Err(ApiError::new(422, "Invalid", text).cause("FieldValueInvalid", why, Some("spec.expirationSeconds")));
+        }
+        let now = self.cluster.now();
+        let expires = now + std::time::Duration::from_secs(seconds.unsigned_abs());
+        let claims = json!({
+            "iss": "https://kubernetes.default.svc", "iat": now.secs(), "exp": expires.secs(),
+            "sub": format!("system:serviceaccount:{}:{}", account.key.namespace, account.key.name),
+            "aud": request["spec"]["audiences"],
+        });
+        let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
+        let secret = self.cluster.random(|r| r.uuid_v4());
+        let text = format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), URL_SAFE_NO_PAD.encode(secret));
+        request["apiVersion"] = "authentication.k8s.io/v1".into();
+        request["kind"] = "TokenRequest".into();
+        request["spec"]["expirationSeconds"] = seconds.into();
+        request["status"] = json!({"token": text, "expirationTimestamp": expires.rfc3339()});
+        Ok(respond::value(201, &request))
+    }
+
+    async fn logs(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
+        let pod = self.find(*well_known::POD, &target.key())?;
+        let p = &call.params;
+        let query = crate::logs::Query {
+            container: p.container.clone(),
+            follow: p.follow,
+            previous: p.previous,
+            timestamps: p.timestamps,
+            tail: p.tail_lines,
+            since_seconds: p.since_seconds,
+            since_time: p.since_time.clone(),
+            limit_bytes: p.limit_bytes,
+        };
+        let body = crate::logs::read(&self.cluster, &pod, query, self.shutdown.clone())?;
+        Ok(respond::respond(200, "text/plain", body))
+    }
+}
+
+fn part(sub: &str) -> Part {
+    match sub {
+        "approval" => Part::Sub("approval"),
+        "resize" => Part::Sub("resize"),
+        _ => Part::Sub("ephemeralcontainers"),
+    }
+}
+
+fn scale_of(object: &Stored) -> Value {
+    scale_view(object.kind, &object.value())
+}
+
+/// The `Scale` of a workload.
+fn scale_view(kind: KindId, object: &Value) -> Value {
+    let meta = &object["metadata"];
+    let selector = &object["spec"]["selector"];
+    // ReplicationControllers select by a plain map.
+    let plain = kind == *well_known::REPLICATION_CONTROLLER;
+    let selector = if plain { json!({"matchLabels": selector}) } else { selector.clone() };
+    let selector = LabelSelector::from_object(&selector).map(|s| s.to_string()).unwrap_or_default();
+    let replicas = if object["status"]["replicas"].is_null() { json!(0) } else { object["status"]["replicas"].clone() };
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"], "creationTimestamp": meta["creationTimestamp"],
+        },
+        "spec": {"replicas": object["spec"]["replicas"]},
+        "status": {"replicas": replicas, "selector": selector},
+    })
+}
+
+/// Counts an eviction against a budget.
+fn spend(live: &Value, budget: &str, pod: &str, now: &str) -> Result<Desired, ApiError> {
+    let status = &live["status"];
+    let number = |key: &str| status[key].as_i64().unwrap_or(0);
+    let blocked = || ApiError::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.");
+    if number("observedGeneration") < live["metadata"]["generation"].as_i64().unwrap_or(0) {
+        let text = format!("The disruption budget {budget} is still being processed by the server.");
+        return Err(blocked().cause("DisruptionBudget", text, None).retry_after(10));
+    }
+    if number("disruptionsAllowed") <= 0 {
+        let text = format!(
+            "The disruption budget {budget} needs {} healthy pods and has {} currently",
+            number("desiredHealthy"),
+            number("currentHealthy")
+        );
+        return Err(blocked().cause("DisruptionBudget", text, None));
+    }
+    let mut next = live.clone();
+    next["status"]["disruptionsAllowed"] = (number("disruptionsAllowed") - 1).into();
+    if !next["status"]["disruptedPods"].is_object() {
+        next["status"]["disruptedPods"] = json!({});
+    }
+    next["status"]["disruptedPods"][pod] = now.into();
+    Ok(Desired::Update(next))
+}

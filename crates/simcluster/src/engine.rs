@@ -1,0 +1,205 @@
+//! The engine: turns the logs of the store into calls of controllers, in a fixed order.
+//!
+//! One thread runs every controller, so that a run from one seed on one clock is the same each time.
+//! Tests call [`Engine::settle`] and move a manual clock; a live cluster calls [`Engine::run`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kiban_base::clock::Timestamp;
+use tokio::sync::watch;
+
+use crate::controllers::{Controller, Ctx, Item};
+use crate::kind::KindId;
+use crate::registry::Cluster;
+
+/// First and last wait before a failed item is tried again (client-go's rate limiter: 5 ms doubling).
+const BACKOFF_FIRST: Duration = Duration::from_millis(5);
+const BACKOFF_LAST: Duration = Duration::from_secs(30);
+
+/// Changes taken from a log at once.
+const BATCH: usize = 4_096;
+
+/// A controller with its queue.
+struct Worker {
+    controller: Box<dyn Controller>,
+    ready: BTreeSet<Item>,
+    failures: BTreeMap<Item, u32>,
+}
+
+/// Runs controllers over a cluster.
+pub struct Engine {
+    cluster: Cluster,
+    workers: Vec<Worker>,
+    /// Kinds that anyone watches, with the revision read so far.
+    cursors: BTreeMap<KindId, u64>,
+    /// (when, worker, item): calls to make though nothing changes.
+    timers: BTreeSet<(Timestamp, usize, Item)>,
+    /// The earliest timer of each worker's item, so that a later one does not pile up beside it.
+    armed: BTreeMap<(usize, Item), Timestamp>,
+    fast: bool,
+}
+
+impl Engine {
+    /// An engine over `cluster`; controllers run in the order given.
+    pub fn new(cluster: Cluster, controllers: Vec<Box<dyn Controller>>, fast: bool) -> Self {
+        let mut cursors = BTreeMap::new();
+        for controller in &controllers {
+            cursors.extend(controller.watches().into_iter().map(|kind| (kind, 0)));
+        }
+        let worker = |controller| Worker { controller, ready: BTreeSet::new(), failures: BTreeMap::new() };
+        let workers = controllers.into_iter().map(worker).collect();
+        let mut engine =
+            Self { cluster, workers, cursors, timers: BTreeSet::new(), armed: BTreeMap::new(), fast };
+        engine.relist(&engine.cursors.keys().copied().collect::<Vec<_>>());
+        engine
+    }
+
+    /// Wakes the controllers for everything that exists: at the start, and after a log was outrun.
+    fn relist(&mut self, kinds: &[KindId]) {
+        let state = self.cluster.snapshot();
+        let mut items = Vec::new();
+        for kind in kinds {
+            self.cursors.insert(*kind, state.revision);
+            for object in state.objects(*kind).values() {
+                let change = crate::store::Change {
+                    revision: object.revision,
+                    old: None,
+                    new: object.clone(),
+                    deleted: false,
+                };
+                for worker in self.workers.iter_mut().filter(|w| w.controller.watches().contains(kind)) {
+                    worker.controller.wakes(&state, &change, &mut items);
+                    worker.ready.extend(items.drain(..));
+                }
+            }
+        }
+    }
+
+    /// Reads the logs and fills the queues; says whether anything is ready.
+    fn pump(&mut self, now: Timestamp) -> bool {
+        let state = self.cluster.snapshot();
+        let mut outrun = Vec::new();
+        let mut items = Vec::new();
+        for (kind, cursor) in &mut self.cursors {
+            let Ok(changes) = self.cluster.store().changes(*kind, *cursor, BATCH) else {
+                outrun.push(*kind);
+                continue;
+            };
+            for change in &changes {
+                *cursor = change.revision;
+                for worker in self.workers.iter_mut().filter(|w| w.controller.watches().contains(kind)) {
+                    worker.controller.wakes(&state, change, &mut items);
+                    worker.ready.extend(items.drain(..));
+                }
+            }
+        }
+        self.relist(&outrun);
+        while let Some((_, worker, item)) = self.timers.first().cloned().filter(|t| t.0 <= now) {
+            self.timers.pop_first();
+            self.armed.remove(&(worker, item.clone()));
+            self.workers[worker].ready.insert(item);
+        }
+        self.workers.iter().any(|w| !w.ready.is_empty())
+    }
+
+    /// One round: reads the logs, then calls every controller for what is ready.
+    ///
+    /// Returns whether there was anything to do.
+    pub fn step(&mut self) -> bool {
+        let now = self.cluster.now();
+        if !self.pump(now) {
+            return false;
+        }
+        for index in 0..self.workers.len() {
+            let ready = std::mem::take(&mut self.workers[index].ready);
+            for item in ready {
+                self.call(index, item);
+            }
+        }
+        true
+    }
+
+    fn call(&mut self, index: usize, item: Item) {
+        let ctx = Ctx { cluster: &self.cluster, now: self.cluster.now(), fast: self.fast };
+        let worker = &mut self.workers[index];
+        let again = match worker.controller.reconcile(&ctx, &item) {
+            Ok(again) => {
+                worker.failures.remove(&item);
+                again
+            }
+            Err(error) => {
+                let failures = worker.failures.entry(item.clone()).or_insert(0);
+                *failures = failures.saturating_add(1);
+                let wait = BACKOFF_FIRST.saturating_mul(1 << (*failures - 1).min(16)).min(BACKOFF_LAST);
+                tracing::debug!(controller = worker.controller.name(), item = %item.key, %error, "will try again");
+                Some(wait)
+            }
+        };
+        if let Some(wait) = again {
+            self.arm(index, item, self.cluster.now() + wait);
+        }
+    }
+
+    fn arm(&mut self, worker: usize, item: Item, when: Timestamp) {
+        let slot = (worker, item);
+        match self.armed.get(&slot) {
+            Some(earlier) if *earlier <= when => return,
+            Some(later) => {
+                self.timers.remove(&(*later, worker, slot.1.clone()));
+            }
+            None => {}
+        }
+        self.timers.insert((when, worker, slot.1.clone()));
+        self.armed.insert(slot, when);
+    }
+
+    /// Steps until nothing is ready now, at most `rounds` times.
+    ///
+    /// Returns whether it came to rest.
+    pub fn settle(&mut self, rounds: usize) -> bool {
+        (0..rounds).any(|_| !self.step())
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|t| t.0)
+    }
+
+    /// Runs until `stop` turns true; to be called on a thread of its own.
+    pub fn run(&mut self, runtime: &tokio::runtime::Handle, mut stop: watch::Receiver<bool>) {
+        let mut logs: Vec<_> = self.cursors.keys().map(|k| self.cluster.store().subscribe(*k)).collect();
+        while !*stop.borrow() {
+            for log in &mut logs {
+                log.borrow_and_update();
+            }
+            if self.step() {
+                continue;
+            }
+            let wait = self.next_timer().map_or(Duration::from_secs(3_600), |t| t.since(self.cluster.now()));
+            // A change since the step began has marked its receiver, so that it is not slept through.
+            runtime.block_on(async {
+                let changed = any_changed(&mut logs);
+                tokio::select! {
+                    () = changed => {}
+                    _ = stop.changed() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            });
+        }
+    }
+}
+
+/// Ends when any of the logs has grown.
+async fn any_changed(logs: &mut [watch::Receiver<u64>]) {
+    let mut waits: Vec<_> = logs.iter_mut().map(|l| Box::pin(l.changed())).collect();
+    std::future::poll_fn(|cx| {
+        for wait in &mut waits {
+            if wait.as_mut().poll(cx).is_ready() {
+                return std::task::Poll::Ready(());
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
