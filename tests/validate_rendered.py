@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Validates rendered manifests against the Kubernetes JSON Schemas, and custom resources against their CRDs.
 
-    validate_rendered.py FOLDER [--crds FILE_OR_FOLDER]... [--version 1.37] [--require-crds]
+    validate_rendered.py FOLDER [--crds FILE_OR_FOLDER]... [--version 1.37] [--require-crds] [--kube-score PROGRAM]
 
 FOLDER holds rendered YAML (all environments; `tests/golden` or the output of `kiban render --out`).
 Built-in kinds are validated by the package kubernetes-validate in strict mode: unknown fields fail.
 A kind that it has no schema for is validated against the CustomResourceDefinitions in --crds, strictly
 too: a field that the CRD's schema lacks fails unless the schema says that it keeps unknown ones.
 Without a CRD the kind is counted as skipped, by name; with --require-crds that fails.
+
+With --kube-score the linter judges the files of each environment that is called prod, its optional tests
+included; whatever it does not call OK fails, but for the exemptions of docs/practices.md.
 
 Run it with an interpreter that has kubernetes-validate (1.37), jsonschema and PyYAML. Exit code 0: all
 valid; 1: something is not; 2: wrong usage. The last line counts.
@@ -16,6 +19,7 @@ valid; 1: something is not; 2: wrong usage. The last line counts.
 import argparse
 import collections
 import pathlib
+import subprocess
 import sys
 
 import jsonschema
@@ -101,12 +105,37 @@ def check(resource, version, crds):
     return None
 
 
+# The optional tests of kube-score that rendered objects keep; docs/practices.md says why not the others.
+OPTIONAL = (
+    "container-memory-requests-equal-limits",
+    "container-ephemeral-storage-request-equals-limit",
+    "container-ports-check",
+    "container-seccomp-profile",
+)
+
+
+def kube_score(program, folder):
+    """Lines of kube-score that are neither OK nor skipped, over the prod environment below a folder."""
+    root = pathlib.Path(folder)
+    prod = root if root.name == "prod" else root / "prod"
+    command = [program, "score", "--output-format", "ci"]
+    command += [part for test in OPTIONAL for part in ("--enable-optional-test", test)]
+    command += [str(path) for path in yaml_files(prod)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = run.stdout.splitlines()
+    bad = [line for line in lines if not line.startswith(("[OK]", "[SKIPPED]"))]
+    ok = sum(line.startswith("[OK]") for line in lines)
+    print(f"kube-score: {ok} OK, {len(bad)} not")
+    return bad if ok else bad + [run.stderr.strip() or "kube-score judged nothing"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder")
     parser.add_argument("--crds", action="append", default=[], metavar="FILE_OR_FOLDER")
     parser.add_argument("--version", default="1.37")
     parser.add_argument("--require-crds", action="store_true")
+    parser.add_argument("--kube-score", metavar="PROGRAM")
     args = parser.parse_args()
     if not pathlib.Path(args.folder).is_dir():
         parser.error(f"no folder {args.folder}")
@@ -127,6 +156,10 @@ def main():
             else:
                 bad += 1
                 print(f"{path}: {kind} {resource['metadata']['name']}: {problem}")
+    if args.kube_score:
+        for line in kube_score(args.kube_score, args.folder):
+            bad += 1
+            print(line)
     for kind, count in sorted(skipped.items()):
         print(f"skipped: {count} of {kind}: no schema for it (see --crds)")
     print(f"rendered: {sum(valid.values())} valid of {len(valid)} kinds, {bad} invalid, {sum(skipped.values())} skipped")

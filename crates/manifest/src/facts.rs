@@ -22,6 +22,9 @@ pub struct Graph<'a> {
     by_name: BTreeMap<&'a str, usize>,
     /// Calls from an app to an app of this repository, by caller and target.
     pub edges: Vec<Edge<'a>>,
+    /// Indexes of edges by caller and by callee.
+    from: Vec<Vec<usize>>,
+    into: Vec<Vec<usize>>,
 }
 
 /// One call from an app to another one of this repository.
@@ -194,7 +197,7 @@ impl<'a> Graph<'a> {
         let mut facts: Vec<Facts<'a>> = apps.iter().map(Facts::new).collect();
         facts.sort_by(|a, b| a.name().cmp(b.name()));
         let by_name: BTreeMap<&str, usize> = facts.iter().enumerate().map(|(i, f)| (f.name(), i)).collect();
-        let mut graph = Self { apps: facts, by_name, edges: Vec::new() };
+        let mut graph = Self { apps: facts, by_name, edges: Vec::new(), from: Vec::new(), into: Vec::new() };
         for caller in 0..graph.apps.len() {
             let r = graph.apps.get(caller).map(|f| f.r);
             for (target, call) in r.into_iter().flat_map(|r| &r.app.calls) {
@@ -203,6 +206,12 @@ impl<'a> Graph<'a> {
                     graph.edges.push(Edge { caller, callee, target, call, patience });
                 }
             }
+        }
+        graph.from = vec![Vec::new(); graph.apps.len()];
+        graph.into = vec![Vec::new(); graph.apps.len()];
+        for (index, edge) in graph.edges.iter().enumerate() {
+            graph.from.get_mut(edge.caller).into_iter().for_each(|list| list.push(index));
+            graph.into.get_mut(edge.callee).into_iter().for_each(|list| list.push(index));
         }
         graph
     }
@@ -223,14 +232,31 @@ impl<'a> Graph<'a> {
 
     /// The calls that an app makes to apps of this repository.
     pub fn calls_of<'g>(&'g self, app: &str) -> impl Iterator<Item = &'g Edge<'a>> + use<'g, 'a> {
-        let index = self.by_name.get(app).copied();
-        self.edges.iter().filter(move |edge| Some(edge.caller) == index)
+        self.listed(&self.from, self.by_name.get(app).copied())
     }
 
     /// The calls that apps of this repository make to an app.
     pub fn calls_to<'g>(&'g self, app: &str) -> impl Iterator<Item = &'g Edge<'a>> + use<'g, 'a> {
-        let index = self.by_name.get(app).copied();
-        self.edges.iter().filter(move |edge| Some(edge.callee) == index)
+        self.listed(&self.into, self.by_name.get(app).copied())
+    }
+
+    /// [`Graph::calls_of`] by index.
+    pub fn calls_from<'g>(&'g self, app: usize) -> impl Iterator<Item = &'g Edge<'a>> + use<'g, 'a> {
+        self.listed(&self.from, Some(app))
+    }
+
+    /// [`Graph::calls_to`] by index.
+    pub fn calls_into<'g>(&'g self, app: usize) -> impl Iterator<Item = &'g Edge<'a>> + use<'g, 'a> {
+        self.listed(&self.into, Some(app))
+    }
+
+    fn listed<'g>(
+        &'g self,
+        lists: &'g [Vec<usize>],
+        app: Option<usize>,
+    ) -> impl Iterator<Item = &'g Edge<'a>> + use<'g, 'a> {
+        let list = app.and_then(|app| lists.get(app)).map_or(&[][..], Vec::as_slice);
+        list.iter().filter_map(|index| self.edges.get(*index))
     }
 
     /// Caller and callee of a call.

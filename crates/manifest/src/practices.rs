@@ -129,6 +129,10 @@ pub fn page() -> String {
         }
     }
     out.push_str(TAIL);
+    out.push_str(LAWS_HEAD);
+    for (id, what) in crate::laws::LAWS {
+        let _ = writeln!(out, "| `{id}` | {what} |");
+    }
     out
 }
 
@@ -163,4 +167,15 @@ const TAIL: &str = "
   so a changed setting is a rollout and a rollback finds what it ran with.
 - **Network**: what an app may call and who may call it come from one list, `calls`, enforced on
   both ends.
+";
+
+const LAWS_HEAD: &str = "
+## Laws across fields
+
+What is good alone can be wrong together. `kiban render` checks these, names the line to change, and
+writes nothing while one is broken; what is marked as a warning, or what only production demands in
+another environment, is said and goes on.
+
+| law | what it demands |
+|---|---|
 ";

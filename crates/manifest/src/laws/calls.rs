@@ -1,7 +1,5 @@
 //! Laws on the call graph: patience, retries, cycles.
 
-use std::collections::BTreeSet;
-
 use kiban_model::app::{CallTarget, PortRef};
 use kiban_model::origin::child;
 
@@ -10,8 +8,6 @@ use crate::facts::{Edge, Facts, Graph, longest_call, patience};
 
 /// The product of tries along a chain that is still borne.
 const MAX_TRIES: u64 = 10;
-/// Chains that are longer are not followed.
-const MAX_CHAIN: usize = 32;
 
 pub(super) fn check(graph: &Graph<'_>, findings: &mut Vec<Finding>) {
     for f in &graph.apps {
@@ -77,94 +73,92 @@ fn timeout_chain(graph: &Graph<'_>, edge: &Edge<'_>, findings: &mut Vec<Finding>
     findings.push(at(caller, path, "timeout-chain", Severity::Error, message));
 }
 
-/// Each cycle once, at the call that closes it.
+/// Each call that closes a cycle, with the cycle: a walk in depth, without recursion.
 fn cycles(graph: &Graph<'_>, findings: &mut Vec<Finding>) {
-    let mut reported: BTreeSet<Vec<usize>> = BTreeSet::new();
+    let mut done = vec![false; graph.apps.len()];
     for start in 0..graph.apps.len() {
-        let mut way = Vec::new();
-        walk(graph, start, &mut way, &mut |way, edge| {
-            let Some(from) = way.iter().position(|app| *app == edge.callee) else { return };
-            let ring = way.get(from..).unwrap_or_default();
-            let mut members = ring.to_vec();
-            members.sort_unstable();
-            if !reported.insert(members) {
-                return;
+        let mut way: Vec<(usize, std::vec::IntoIter<&Edge<'_>>)> = Vec::new();
+        let mut next = (!done.get(start).copied().unwrap_or(true)).then_some(start);
+        loop {
+            if let Some(app) = next.take() {
+                way.push((app, graph.calls_from(app).collect::<Vec<_>>().into_iter()));
             }
-            let name = |index: &usize| graph.apps.get(*index).map_or("", |f| f.name());
-            let names: Vec<&str> = ring.iter().chain([&edge.callee]).map(name).collect();
-            if let Some(f) = graph.apps.get(edge.caller) {
-                let message = format!(
-                    "a cycle: {}; each waits for the next, and a slow one stops all",
-                    names.join(" calls ")
-                );
-                let key = edge.target.to_string();
-                findings.push(at(f, &["calls", &key], "call-cycle", Severity::Error, message));
+            let Some((app, calls)) = way.last_mut() else { break };
+            let Some(edge) = calls.next() else {
+                if let Some(app) = done.get_mut(*app) {
+                    *app = true;
+                }
+                way.pop();
+                continue;
+            };
+            match way.iter().position(|(app, _)| *app == edge.callee) {
+                Some(from) => {
+                    let ring: Vec<usize> = way.iter().skip(from).map(|(app, _)| *app).collect();
+                    findings.extend(cycle(graph, &ring, edge));
+                }
+                None if !done.get(edge.callee).copied().unwrap_or(true) => next = Some(edge.callee),
+                None => {}
             }
-        });
-    }
-}
-
-/// Visits every call on every way from an app; a way ends where it meets itself.
-fn walk<'g, 'a>(
-    graph: &'g Graph<'a>,
-    app: usize,
-    way: &mut Vec<usize>,
-    visit: &mut impl FnMut(&[usize], &'g Edge<'a>),
-) {
-    if way.len() >= MAX_CHAIN {
-        return;
-    }
-    way.push(app);
-    for edge in graph.edges.iter().filter(|edge| edge.caller == app) {
-        visit(way, edge);
-        // A cycle was reported by whoever closed it; only ways from their smallest member go on, so that dense
-        // graphs do not multiply.
-        if !way.contains(&edge.callee) && way.len() < 8 {
-            walk(graph, edge.callee, way, visit);
         }
     }
-    way.pop();
 }
 
-/// Where every app of a chain tries again, the last one gets the product.
+fn cycle(graph: &Graph<'_>, ring: &[usize], closing: &Edge<'_>) -> Option<Finding> {
+    let name = |index: &usize| graph.apps.get(*index).map_or("", |f| f.name());
+    let names: Vec<&str> = ring.iter().chain([&closing.callee]).map(name).collect();
+    let message =
+        format!("a cycle: {}; each waits for the next, and a slow one stops all", names.join(" calls "));
+    let key = closing.target.to_string();
+    let f = graph.apps.get(closing.caller)?;
+    Some(at(f, &["calls", &key], "call-cycle", Severity::Error, message))
+}
+
+/// Where every app of a chain tries again, the last one gets the product. The worst chain to each app
+/// is found in the order of the calls; apps on a cycle (an error of its own) are left out.
 fn retry_budget(graph: &Graph<'_>, findings: &mut Vec<Finding>) {
-    let called: BTreeSet<usize> = graph.edges.iter().map(|edge| edge.callee).collect();
-    let mut worst: std::collections::BTreeMap<(usize, usize), (u64, Vec<usize>)> =
-        std::collections::BTreeMap::new();
-    for start in (0..graph.apps.len()).filter(|app| !called.contains(app)) {
-        walk(graph, start, &mut Vec::new(), &mut |way, edge| {
-            let tries = way.windows(2).map(|pair| tries(graph, pair)).product::<u64>()
-                * (u64::from(edge.patience.retries) + 1);
-            let entry = worst.entry((edge.caller, edge.callee)).or_insert((0, Vec::new()));
-            if tries > entry.0 {
-                *entry = (tries, way.to_vec());
+    let count = graph.apps.len();
+    let mut waiting: Vec<usize> = (0..count).map(|app| graph.calls_into(app).count()).collect();
+    let mut ready: Vec<usize> = (0..count).filter(|app| waiting.get(*app) == Some(&0)).collect();
+    // The worst product of tries at an app, and the call through which it comes.
+    let mut worst: Vec<(u64, Option<&Edge<'_>>)> = vec![(1, None); count];
+    while let Some(app) = ready.pop() {
+        for edge in graph.calls_from(app) {
+            let (so_far, _) = worst.get(app).copied().unwrap_or((1, None));
+            let product = so_far.saturating_mul(u64::from(edge.patience.retries) + 1);
+            if product > MAX_TRIES {
+                findings.extend(too_many(graph, &worst, edge, product));
             }
-        });
-    }
-    for ((caller, callee), (tries, way)) in worst.into_iter().filter(|(_, (tries, _))| *tries > MAX_TRIES) {
-        let Some((f, edge)) = graph
-            .apps
-            .get(caller)
-            .zip(graph.edges.iter().find(|edge| edge.caller == caller && edge.callee == callee))
-        else {
-            continue;
-        };
-        let names: Vec<&str> =
-            way.iter().chain([&callee]).filter_map(|app| graph.apps.get(*app)).map(|f| f.name()).collect();
-        let message = format!(
-            "one request may become {tries} at {} ({}), which drowns an app that struggles; at most {MAX_TRIES}",
-            names.last().copied().unwrap_or_default(),
-            names.join(" > "),
-        );
-        let key = edge.target.to_string();
-        findings.push(at(f, &["calls", &key, "retries"], "retry-budget", Severity::Warning, message));
+            if let Some(entry) = worst.get_mut(edge.callee).filter(|entry| product > entry.0) {
+                *entry = (product, Some(edge));
+            }
+            if let Some(left) = waiting.get_mut(edge.callee) {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    ready.push(edge.callee);
+                }
+            }
+        }
     }
 }
 
-fn tries(graph: &Graph<'_>, pair: &[usize]) -> u64 {
-    let edge = graph
-        .edges
-        .iter()
-        .find(|edge| pair.first() == Some(&edge.caller) && pair.get(1) == Some(&edge.callee));
-    edge.map_or(1, |edge| u64::from(edge.patience.retries) + 1)
+fn too_many(
+    graph: &Graph<'_>,
+    worst: &[(u64, Option<&Edge<'_>>)],
+    last: &Edge<'_>,
+    product: u64,
+) -> Option<Finding> {
+    let mut chain = vec![last.callee, last.caller];
+    while let Some((_, Some(edge))) = chain.last().and_then(|app| worst.get(*app)) {
+        chain.push(edge.caller);
+    }
+    let names: Vec<&str> =
+        chain.iter().rev().filter_map(|app| graph.apps.get(*app)).map(|f| f.name()).collect();
+    let message = format!(
+        "one request may become {product} at {} ({}), which drowns an app that struggles; at most {MAX_TRIES}",
+        names.last().copied().unwrap_or_default(),
+        names.join(" > "),
+    );
+    let key = last.target.to_string();
+    let f = graph.apps.get(last.caller)?;
+    Some(at(f, &["calls", &key, "retries"], "retry-budget", Severity::Warning, message))
 }

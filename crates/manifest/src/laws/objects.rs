@@ -1,6 +1,6 @@
 //! Laws on rendered objects, those of the escape hatches included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiban_base::names;
 use kiban_model::origin::Origin;
@@ -21,13 +21,14 @@ const MAX_NAME: usize = 253;
 
 pub(super) fn check(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], findings: &mut Vec<Finding>) {
     duplicates(graph, resolution, all, findings);
+    let scaled = scaled(all);
     for object in all {
         lengths(graph, object, findings);
         if object.made != Made::Platform {
             containers(graph, resolution, object, findings);
         }
         if object.made == Made::Derived {
-            replicas(graph, object, all, findings);
+            replicas(graph, object, &scaled, findings);
             schema(graph, object, findings);
         }
     }
@@ -159,18 +160,25 @@ fn is_override(root: &Node, path: &[Segment]) -> bool {
     matches!(root.at(path), Some(Node::Leaf(_, source)) if source.rule == &crate::rules::OVERRIDE)
 }
 
-fn replicas(graph: &Graph<'_>, object: &Object, all: &[Object], findings: &mut Vec<Finding>) {
+/// Namespaces and names of the Deployments that an autoscaler owns.
+fn scaled(all: &[Object]) -> BTreeSet<(String, String)> {
+    let target = keys(&["spec", "scaleTargetRef", "name"]);
+    let name = |object: &Object| Some(object.node.at(&target)?.value().as_str()?.to_owned());
+    all.iter()
+        .filter(|object| object.kind() == "HorizontalPodAutoscaler")
+        .filter_map(|object| Some((object.namespace().to_owned(), name(object)?)))
+        .collect()
+}
+
+fn replicas(
+    graph: &Graph<'_>,
+    object: &Object,
+    scaled: &BTreeSet<(String, String)>,
+    findings: &mut Vec<Finding>,
+) {
     let path = keys(&["spec", "replicas"]);
-    if object.kind() != "Deployment" || object.node.at(&path).is_none() {
-        return;
-    }
-    let scaled = all.iter().any(|other| {
-        let target = other.node.at(&keys(&["spec", "scaleTargetRef", "name"])).map(Node::value);
-        other.kind() == "HorizontalPodAutoscaler"
-            && other.namespace() == object.namespace()
-            && target == Some(Value::from(object.name()))
-    });
-    if scaled {
+    let is_scaled = scaled.contains(&(object.namespace().to_owned(), object.name().to_owned()));
+    if object.kind() == "Deployment" && is_scaled && object.node.at(&path).is_some() {
         let message = "a number of replicas beside an autoscaler undoes its work at every apply; \
              change scale instead"
             .to_owned();

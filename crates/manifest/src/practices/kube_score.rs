@@ -249,7 +249,7 @@ pub(super) const ROWS: &[Practice] = &[
             text(service, "/spec/type") == "ExternalName" || w.has_pod(service, "/spec/selector")
         })
     }),
-    row("service-type", On, KeptUnless("the platform chooses `service: NodePort`"), |w| {
+    row("service-type", On, KeptUnless("the platform chooses `service: nodeport`"), |w| {
         objects(w, "Service", |service| text(service, "/spec/type") != "NodePort")
     }),
     row("stable-version", On, Kept, |w| everything(w, is_stable)),
