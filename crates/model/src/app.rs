@@ -11,17 +11,24 @@ use crate::text::{
 };
 
 mod call;
+mod config;
 mod health;
 mod job;
-mod parts;
+mod pod;
+mod port;
+mod public;
+mod scale;
+mod slo;
 
 pub use call::{Call, CallTarget, ResourceKind};
+pub use config::{EnvValue, File, SecretRef, SecretUse};
 pub use health::{Check, Health, Probe};
 pub use job::{Job, Run};
-pub use parts::{
-    EnvValue, File, Identity, LatencyObjective, Metrics, Port, PortRef, Protocol, Public, PublicRoute,
-    Resources, Scale, SecretRef, SecretUse, Shutdown, Size, Slo, Writable,
-};
+pub use pod::{Identity, Metrics, Shutdown, Writable};
+pub use port::{Port, PortRef, Protocol};
+pub use public::{Public, PublicRoute};
+pub use scale::{MAX_REPLICAS, Resources, Scale, Size};
+pub use slo::{LatencyObjective, Slo};
 
 /// The version of all file formats of this crate.
 pub const API_VERSION: &str = "kiban.dev/v1";
@@ -115,8 +122,8 @@ pub struct App {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<Shutdown>,
     /// Folders that the app may write to; the rest of its file system is read-only.
-    #[serde(default, skip_serializing_if = "parts::no_writable", with = "parts::writable")]
-    #[schemars(schema_with = "parts::writable::schema")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pod::writable")]
+    #[schemars(schema_with = "pod::writable::schema")]
     pub writable: BTreeMap<FilePath, Writable>,
     /// Where the app offers its own metrics; the port named `metrics` at `/metrics` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]

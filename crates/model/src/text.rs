@@ -9,6 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 mod checks;
+#[cfg(test)]
+mod tests;
 
 pub use checks::MAX_NAME;
 
