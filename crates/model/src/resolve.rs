@@ -11,7 +11,7 @@ use crate::profile::{Environment, Platform};
 use crate::repo::{AppFolder, ObjectFile, Repo};
 use crate::resolved::{ExtraObject, Resolved};
 use crate::text::Name;
-use crate::yaml::{Entry, Mark, Node, ShortForm, Tree, merge, parse_one};
+use crate::yaml::{Entry, Mark, Node, Rules, ShortForm, Tree, merge, parse_one};
 
 mod allow;
 mod laws;
@@ -65,21 +65,28 @@ impl Outcome {
     }
 }
 
-/// Values that may be written short, for layers that write them differently.
-const SHORT_FORMS: [ShortForm; 9] = [
-    ShortForm { path: &["ports", "*"], keys: &["port"] },
-    ShortForm { path: &["scale"], keys: &["from", "to"] },
-    ShortForm { path: &["health", "ready"], keys: &["path"] },
-    ShortForm { path: &["health", "live"], keys: &["path"] },
-    ShortForm { path: &["public"], keys: &["host"] },
-    ShortForm { path: &["shutdown"], keys: &["drain"] },
-    ShortForm { path: &["identity"], keys: &["role"] },
-    ShortForm { path: &["writable", "*"], keys: &["size"] },
-    ShortForm { path: &["env", "*"], keys: &[] },
-];
-/// The same for a profile.
-const PROFILE_SHORT_FORMS: [ShortForm; 2] =
-    [ShortForm { path: &["entry"], keys: &["kind"] }, ShortForm { path: &["mesh"], keys: &["kind"] }];
+/// How an app's layers are merged. A field of `override` that is null is to be removed from the object.
+const APP_RULES: Rules = Rules {
+    short_forms: &[
+        ShortForm { path: &["ports", "*"], keys: &["port"] },
+        ShortForm { path: &["scale"], keys: &["from", "to"] },
+        ShortForm { path: &["health", "ready"], keys: &["path"] },
+        ShortForm { path: &["health", "live"], keys: &["path"] },
+        ShortForm { path: &["public"], keys: &["host"] },
+        ShortForm { path: &["shutdown"], keys: &["drain"] },
+        ShortForm { path: &["identity"], keys: &["role"] },
+        ShortForm { path: &["writable", "*"], keys: &["size"] },
+    ],
+    literal: &["override"],
+};
+/// How a profile and what differs in an environment are merged.
+const PROFILE_RULES: Rules = Rules {
+    short_forms: &[
+        ShortForm { path: &["entry"], keys: &["kind"] },
+        ShortForm { path: &["mesh"], keys: &["kind"] },
+    ],
+    literal: &[],
+};
 
 /// Good values for what every app must say, so that the rest of a file is read where they are missing.
 const APP_FALLBACK: &str =
@@ -212,7 +219,7 @@ impl Repo {
                     problems.push(Problem::at(&entry.key.mark, Kind::Value, message));
                     return None;
                 }
-                let mut merged = merge(root, delta, &PROFILE_SHORT_FORMS, problems);
+                let mut merged = merge(root, delta, &PROFILE_RULES, problems);
                 merged.mark = root.mark.clone();
                 merged
             }
@@ -296,12 +303,12 @@ impl Repo {
             profile.and_then(|p| p.get("environments")).and_then(|all| all.get(context.env.as_str()));
         for defaults in [profile, environment].into_iter().flatten().filter_map(|node| node.get("defaults")) {
             allow::check_defaults(defaults, problems);
-            tree = merge(&tree, defaults, &SHORT_FORMS, problems);
+            tree = merge(&tree, defaults, &APP_RULES, problems);
         }
-        tree = merge(&tree, app, &SHORT_FORMS, problems);
+        tree = merge(&tree, app, &APP_RULES, problems);
         if let Some(delta) = files.envs.get(context.env.as_str()) {
             let delta = allow::check_delta(delta, app, context.environment.allow.as_deref(), problems);
-            tree = merge(&tree, &delta, &SHORT_FORMS, problems);
+            tree = merge(&tree, &delta, &APP_RULES, problems);
         }
         tree.mark = app.mark.clone();
         (tree, problems.len() == before)

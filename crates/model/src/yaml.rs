@@ -16,7 +16,7 @@ mod tests;
 mod value;
 mod write;
 
-pub use merge::{ShortForm, merge};
+pub use merge::{Rules, ShortForm, merge};
 pub use parse::{parse, parse_one};
 pub use plain::{Plain, ambiguous};
 pub use value::{Manifest, manifests};

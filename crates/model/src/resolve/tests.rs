@@ -136,6 +136,81 @@ fn a_resolved_app_survives_the_way_through_json() {
     assert!(serde_json::from_str::<Scale>("{\"from\": 3, \"to\": 2}").is_err());
 }
 
+const HELLO: &str = "apiVersion: kiban.dev/v1\nkind: App\nname: hello\nteam: web\ntier: 3\nimage: hello\n";
+
+/// The app `hello` with these lines, in an environment with those.
+fn hello(app: &str, env: &str) -> Result<serde_json::Value, Vec<String>> {
+    let app = format!("{HELLO}{app}");
+    let files = MemoryFiles::of([
+        ("platform.yaml", "apiVersion: kiban.dev/v1\nkind: Platform\nenvironments: { prod: {} }\n"),
+        ("hello/app.yaml", app.as_str()),
+        ("hello/env/prod.yaml", env),
+    ]);
+    match Repo::load(&files).resolve("prod").into_result() {
+        Ok(prod) => Ok(serde_json::to_value(&prod.apps[0].app).unwrap()),
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    }
+}
+
+#[test]
+fn layers_merge_whatever_form_they_are_written_in() {
+    for (app, env, path, expected) in [
+        ("scale: 3", "scale: { cpu: 50% }", "/scale", json!({"from": 3, "to": 3, "cpu": "50%"})),
+        (
+            "scale: { from: 2, to: 9, cpu: 50% }",
+            "scale: 4",
+            "/scale",
+            json!({"from": 4, "to": 4, "cpu": "50%"}),
+        ),
+        (
+            "ports: { http: 80 }",
+            "ports: { http: { nodePort: 30000 } }",
+            "/ports/http",
+            json!({"port": 80, "nodePort": 30000}),
+        ),
+        ("ports: { http: 80, x: 1 }", "ports: { x: null }", "/ports", json!({"http": {"port": 80}})),
+        ("shutdown: 9s", "shutdown: { delay: 1s }", "/shutdown", json!({"drain": "9s", "delay": "1s"})),
+        ("size: m", "size: { cpu: 1, memory: 1Gi }", "/size", json!({"cpu": "1", "memory": "1Gi"})),
+        ("size: { cpu: 1, memory: 1Gi }", "size: l", "/size", json!("l")),
+        ("run: [a]", "run: [b, c]", "/run", json!({"command": ["b", "c"]})),
+        ("env: { A: 1, B: 0x10 }", "env: { A: null, C: 'c' }", "/env", json!({"B": "0x10", "C": "c"})),
+        (
+            "env: { A: 1 }",
+            "env: { A: { field: metadata.name } }",
+            "/env/A",
+            json!({"field": "metadata.name"}),
+        ),
+        (
+            "override: { Deployment.spec.a: null }",
+            "override: {}",
+            "/override",
+            json!({"Deployment.spec.a": null}),
+        ),
+        (
+            "override: { Deployment.spec.a: { x: 1, y: 2 } }",
+            "override: { Deployment.spec.a: { x: null }, Deployment.spec.b: null }",
+            "/override",
+            json!({"Deployment.spec.a": {"x": null}, "Deployment.spec.b": null}),
+        ),
+        (
+            "slo: { availability: 99% }",
+            "apiVersion: kiban.dev/v1\nkind: App\nname: hello\nslo: null",
+            "/slo",
+            json!(null),
+        ),
+    ] {
+        let found = hello(app, env).unwrap_or_else(|problems| panic!("{app} < {env}: {problems:#?}"));
+        assert_eq!(found.pointer(path).unwrap_or(&json!(null)), &expected, "{app} < {env}");
+    }
+    let problems = hello("slo: null", "scale: 1").unwrap_err();
+    assert_eq!(
+        problems,
+        [
+            "hello/app.yaml:7:1: slo is empty, and no file below this one sets it; write its value, or {} for none"
+        ]
+    );
+}
+
 #[test]
 fn an_unknown_environment_is_named_with_those_that_exist() {
     let outcome = Repo::load(&full()).resolve("prd");

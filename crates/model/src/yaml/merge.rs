@@ -13,16 +13,24 @@ pub struct ShortForm {
     pub keys: &'static [&'static str],
 }
 
+/// How the layers of a kind of file are laid upon each other.
+pub struct Rules {
+    /// Values that may be written short.
+    pub short_forms: &'static [ShortForm],
+    /// Keys of the root below which `null` is a value like any other, and values are replaced as a whole.
+    pub literal: &'static [&'static str],
+}
+
 /// Lays `over` upon `base`.
 ///
 /// A `null` that removes nothing is a problem: it is a typo, or left over.
-pub fn merge(base: &Node, over: &Node, short_forms: &[ShortForm], problems: &mut Vec<Problem>) -> Node {
+pub fn merge(base: &Node, over: &Node, rules: &Rules, problems: &mut Vec<Problem>) -> Node {
     let mut path = Vec::new();
-    Merger { short_forms, problems }.node(base, over, &mut path)
+    Merger { rules, problems }.node(base, over, &mut path)
 }
 
 struct Merger<'a> {
-    short_forms: &'a [ShortForm],
+    rules: &'a Rules,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -47,8 +55,16 @@ impl Merger<'_> {
 
     fn map(&mut self, below: &[Entry], above: &[Entry], path: &mut Vec<String>) -> Vec<Entry> {
         let mut entries: Vec<Entry> = below.to_vec();
+        let literal = path.first().is_some_and(|root| self.rules.literal.contains(&root.as_str()));
         for entry in above {
             let position = entries.iter().position(|e| e.name() == entry.name());
+            if literal {
+                match position.and_then(|at| entries.get_mut(at)) {
+                    Some(old) => *old = entry.clone(),
+                    None => entries.push(entry.clone()),
+                }
+                continue;
+            }
             path.push(entry.name().to_owned());
             match (position, entry.value.is_null()) {
                 (Some(at), true) => {
@@ -80,7 +96,7 @@ impl Merger<'_> {
 
     /// The long form of a short value, if the value at `path` has one and it fits.
     fn lengthen(&self, node: &Node, path: &[String]) -> Option<Node> {
-        let form = self.short_forms.iter().find(|form| {
+        let form = self.rules.short_forms.iter().find(|form| {
             form.path.len() == path.len() && form.path.iter().zip(path).all(|(f, p)| *f == "*" || f == p)
         })?;
         let key = |name: &str, mark: &Mark| Node {
