@@ -206,7 +206,7 @@ pub fn allocate(old: Option<&Value>, new: &mut Value, pool: &mut dyn ServicePool
     if needs_node_port(new) {
         node_ports(old, new, pool, &mut causes);
     }
-    let had_health = old.is_some_and(|old| needs_health_port(old));
+    let had_health = old.is_some_and(needs_health_port);
     if needs_health_port(new) && !had_health {
         health_port(new, pool, &mut causes);
     }

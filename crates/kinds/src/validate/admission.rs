@@ -41,12 +41,12 @@ fn webhooks(at: &At<'_, '_>, may_reinvoke: bool, out: &mut Causes) {
         if effects.is_set() {
             rule::one_of(&effects, &["None", "NoneOnDryRun"], out);
         } else {
-            out.required(&effects, "must specify one of None, NoneOnDryRun");
+            out.required(effects, "must specify one of None, NoneOnDryRun");
         }
         let seconds = hook.get("timeoutSeconds");
         if seconds.int().is_some_and(|s| !(1..=30).contains(&s)) {
             let detail = "the timeout value must be between 1 and 30 seconds";
-            out.invalid(&seconds, &seconds, detail);
+            out.invalid(seconds, &seconds, detail);
         }
         label_selector(&hook.get("namespaceSelector"), out);
         label_selector(&hook.get("objectSelector"), out);
@@ -57,7 +57,7 @@ fn webhooks(at: &At<'_, '_>, may_reinvoke: bool, out: &mut Causes) {
         match_conditions(&hook.get("matchConditions"), out);
         review_versions(&hook.get("admissionReviewVersions"), out);
         if !name.is_empty() && !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
     }
 }
@@ -78,7 +78,7 @@ fn qualified(at: &At<'_, '_>, out: &mut Causes) {
 fn operations(at: &At<'_, '_>, out: &mut Causes) {
     let operations = at.get("operations");
     if operations.is_empty() {
-        out.required(&operations, "");
+        out.required(operations, "");
     }
     only_star(&operations, "operations", out);
     for operation in operations.items() {
@@ -87,14 +87,14 @@ fn operations(at: &At<'_, '_>, out: &mut Causes) {
     for name in ["apiGroups", "apiVersions", "resources"] {
         let list = at.get(name);
         if list.is_empty() {
-            out.required(&list, "");
+            out.required(list, "");
         }
         if name != "resources" {
             only_star(&list, if name == "apiGroups" { "API groups" } else { "API versions" }, out);
         }
         for item in list.items() {
             if item.is_empty() && name != "apiGroups" {
-                out.required(&item, "");
+                out.required(item, "");
             }
         }
     }
@@ -128,7 +128,7 @@ fn resource_names(at: &At<'_, '_>, out: &mut Causes) {
                     if all.contains(covered.as_str()) { covered } else { format!("{resource}/*") },
                     item.str()
                 );
-                out.invalid(&item, item.str(), &detail);
+                out.invalid(item, item.str(), &detail);
             }
         } else if item.str() == "*" && all.iter().any(|r| !r.contains('/') && *r != "*") {
             let detail = "if '*' is present, must not specify other resources without subresources";
@@ -153,11 +153,11 @@ fn client_config(at: &At<'_, '_>, out: &mut Causes) {
             );
             let port = service.get("port");
             if port.int().is_some_and(|p| !names::is_port_number(p)) {
-                out.invalid(&port, &port, "port is not valid: must be between 1 and 65535, inclusive");
+                out.invalid(port, &port, "port is not valid: must be between 1 and 65535, inclusive");
             }
             let path = service.get("path");
             if path.is_set() && !path.str().starts_with('/') {
-                out.invalid(&path, path.str(), "must start with a '/'");
+                out.invalid(path, path.str(), "must start with a '/'");
             }
         }
     }
@@ -193,15 +193,15 @@ fn match_conditions(at: &At<'_, '_>, out: &mut Causes) {
     for condition in at.items() {
         let (name, expression) = (condition.get("name"), condition.get("expression"));
         if expression.str().trim().is_empty() {
-            out.required(&expression, "");
+            out.required(expression, "");
         }
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
             continue;
         }
-        out.invalid_each(&name, name.str(), names::check_qualified_name(name.str()));
+        out.invalid_each(name, name.str(), names::check_qualified_name(name.str()));
         if !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
     }
 }
@@ -213,9 +213,9 @@ fn review_versions(at: &At<'_, '_>, out: &mut Causes) {
     let mut seen = BTreeSet::new();
     for version in at.items() {
         if !seen.insert(version.str()) {
-            out.invalid(&version, version.str(), "duplicate version");
+            out.invalid(version, version.str(), "duplicate version");
         } else {
-            out.invalid_each(&version, version.str(), names::check_dns1035_label(version.str()));
+            out.invalid_each(version, version.str(), names::check_dns1035_label(version.str()));
         }
     }
     if !texts(at.value).any(|version| REVIEW_VERSIONS.contains(&version)) {
@@ -230,14 +230,14 @@ pub(crate) fn definition(at: &At<'_, '_>, out: &mut Causes) {
     let (name, group, words) = (meta.get("name"), spec.get("group"), spec.get("names"));
     let required = format!("{}.{}", words.get("plural").str(), group.str());
     if !name.is_empty() && name.str() != required {
-        out.invalid(&name, name.str(), &format!("must be spec.names.plural+\".\"+spec.group"));
+        out.invalid(name, name.str(), "must be spec.names.plural+\".\"+spec.group");
     }
     if group.is_empty() {
-        out.required(&group, "");
+        out.required(group, "");
     } else if !names::is_dns1123_subdomain(group.str()) {
-        out.invalid_each(&group, group.str(), names::check_dns1123_subdomain(group.str()));
+        out.invalid_each(group, group.str(), names::check_dns1123_subdomain(group.str()));
     } else if !group.str().contains('.') {
-        out.invalid(&group, group.str(), "should be a domain with at least one dot");
+        out.invalid(group, group.str(), "should be a domain with at least one dot");
     }
     rule::must_be(&spec.get("scope"), &["Cluster", "Namespaced"], out);
     definition_versions(&spec, out);
@@ -245,7 +245,7 @@ pub(crate) fn definition(at: &At<'_, '_>, out: &mut Causes) {
         let word = words.get(part);
         if word.is_empty() {
             if matches!(part, "plural" | "kind") {
-                out.required(&word, "");
+                out.required(word, "");
             }
             continue;
         }
@@ -259,19 +259,19 @@ pub(crate) fn definition(at: &At<'_, '_>, out: &mut Causes) {
             } else {
                 ""
             };
-            out.invalid(&word, word.str(), &format!("{prefix}{detail}"));
+            out.invalid(word, word.str(), &format!("{prefix}{detail}"));
         }
     }
     let short = words.get("shortNames");
     for item in short.items() {
         let wrong = names::check_dns1035_label(item.str());
         if !wrong.is_empty() {
-            out.invalid(&item, item.str(), &wrong.join(","));
+            out.invalid(item, item.str(), &wrong.join(","));
         }
     }
     if !words.get("kind").is_empty() && words.get("kind").str() == words.get("listKind").str() {
         out.invalid(
-            &words.get("listKind"),
+            words.get("listKind"),
             words.get("listKind").str(),
             "kind and listKind may not be the same",
         );
@@ -281,7 +281,7 @@ pub(crate) fn definition(at: &At<'_, '_>, out: &mut Causes) {
 fn definition_versions(spec: &At<'_, '_>, out: &mut Causes) {
     let versions = spec.get("versions");
     if versions.is_empty() {
-        return out.required(&versions, "must have exactly one version marked as storage version");
+        return out.required(versions, "must have exactly one version marked as storage version");
     }
     let (mut seen, mut stored, mut unique) = (BTreeSet::new(), 0, true);
     for version in versions.items() {
@@ -290,28 +290,28 @@ fn definition_versions(spec: &At<'_, '_>, out: &mut Causes) {
         stored += usize::from(version.get("storage").is_true());
         let wrong = names::check_dns1035_label(name.str());
         if !wrong.is_empty() {
-            out.invalid(&name, name.str(), &wrong.join(","));
+            out.invalid(name, name.str(), &wrong.join(","));
         }
         let schema = version.get("schema");
         if !schema.get("openAPIV3Schema").is_set() {
-            out.required(&schema.get("openAPIV3Schema"), "schemas are required");
+            out.required(schema.get("openAPIV3Schema"), "schemas are required");
         } else if dig(schema.value, "openAPIV3Schema.type").is_null() {
             let root = schema.get("openAPIV3Schema");
-            out.required(&root.get("type"), "must not be empty at the root");
+            out.required(root.get("type"), "must not be empty at the root");
         }
         for column in version.get("additionalPrinterColumns").items() {
             run(&[r("name", Check::Required), r("type", Check::Required)], &column, out);
             let path = column.get("jsonPath");
             if path.is_empty() {
-                out.required(&path, "");
+                out.required(path, "");
             }
         }
     }
     if !unique {
-        out.invalid(&versions, &versions, "must contain unique version names");
+        out.invalid(versions, &versions, "must contain unique version names");
     }
     if stored != 1 {
-        out.invalid(&versions, &versions, "must have exactly one version marked as storage version");
+        out.invalid(versions, &versions, "must have exactly one version marked as storage version");
     }
 }
 
@@ -334,19 +334,19 @@ pub(crate) fn api_service(at: &At<'_, '_>, out: &mut Causes) {
     let required = format!("{}.{}", version.str(), group.str());
     let name = meta.get("name");
     if !name.is_empty() && name.str().trim_end_matches('.') != required.trim_end_matches('.') {
-        out.invalid(&name, name.str(), "must be `spec.version+\".\"+spec.group`");
+        out.invalid(name, name.str(), "must be `spec.version+\".\"+spec.group`");
     }
     if !group.is_empty() && !names::is_dns1123_subdomain(group.str()) {
-        out.invalid(&group, group.str(), &names::check_dns1123_subdomain(group.str()).join(","));
+        out.invalid(group, group.str(), &names::check_dns1123_subdomain(group.str()).join(","));
     }
     if !names::is_dns1035_label(version.str()) {
-        out.invalid(&version, version.str(), &names::check_dns1035_label(version.str()).join(","));
+        out.invalid(version, version.str(), &names::check_dns1035_label(version.str()).join(","));
     }
     for (name, high) in [("groupPriorityMinimum", 20000), ("versionPriority", 1000)] {
         let number = spec.get(name);
         let value = number.int_or_zero();
         if value <= 0 || value > high {
-            out.invalid(&number, value, &format!("must be positive and less than {high}"));
+            out.invalid(number, value, &format!("must be positive and less than {high}"));
         }
     }
     let (service, bundle) = (spec.get("service"), spec.get("caBundle"));
@@ -354,22 +354,22 @@ pub(crate) fn api_service(at: &At<'_, '_>, out: &mut Causes) {
     if !service.is_set() {
         if !bundle.is_empty() {
             out.invalid(
-                &bundle,
+                bundle,
                 format!("{} bytes", bundle.len()),
                 "local APIServices may not have a caBundle",
             );
         }
         if insecure.is_true() {
-            out.invalid(&insecure, true, "local APIServices may not have insecureSkipTLSVerify");
+            out.invalid(insecure, true, "local APIServices may not have insecureSkipTLSVerify");
         }
         return;
     }
     run(&[r("namespace", Check::Required), r("name", Check::Required)], &service, out);
     let port = service.get("port");
     if port.int().is_some_and(|p| !names::is_port_number(p)) {
-        out.invalid(&port, &port, "port is not valid: must be between 1 and 65535, inclusive");
+        out.invalid(port, &port, "port is not valid: must be between 1 and 65535, inclusive");
     }
     if insecure.is_true() && !bundle.is_empty() {
-        out.invalid(&insecure, true, "may not be true if caBundle is present");
+        out.invalid(insecure, true, "may not be true if caBundle is present");
     }
 }

@@ -61,7 +61,7 @@ fn empty_selector(at: &At<'_, '_>, kind: &str, out: &mut Causes) {
 fn selected_template(spec: &At<'_, '_>, unclear: &str, kind: &str, out: &mut Causes) {
     let (selector, template_at) = (spec.get("selector"), spec.get("template"));
     let Some(matches) = selector_matches(selector.value, dig(template_at.value, "metadata.labels")) else {
-        return out.invalid(&selector, selector_text(selector.value), unclear);
+        return out.invalid(selector, selector_text(selector.value), unclear);
     };
     if !matches {
         mismatch(&template_at, out);
@@ -73,7 +73,7 @@ fn selected_template(spec: &At<'_, '_>, unclear: &str, kind: &str, out: &mut Cau
 fn mismatch(template: &At<'_, '_>, out: &mut Causes) {
     let meta = template.get("metadata");
     let labels = meta.get("labels");
-    out.invalid(&labels, &labels, MISMATCH);
+    out.invalid(labels, &labels, MISMATCH);
 }
 
 fn always_restarts(template: &At<'_, '_>, kind: &str, out: &mut Causes) {
@@ -81,7 +81,7 @@ fn always_restarts(template: &At<'_, '_>, kind: &str, out: &mut Causes) {
     rule::one_of(&pod.get("restartPolicy"), &["Always"], out);
     let deadline = pod.get("activeDeadlineSeconds");
     if deadline.is_set() {
-        out.forbidden(&deadline, &format!("activeDeadlineSeconds in {kind} is not Supported"));
+        out.forbidden(deadline, &format!("activeDeadlineSeconds in {kind} is not Supported"));
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn deployment(at: &At<'_, '_>, out: &mut Causes) {
     if let Some(seconds) = deadline.int()
         && seconds <= spec.get("minReadySeconds").int_or_zero()
     {
-        out.invalid(&deadline, seconds, "must be greater than minReadySeconds");
+        out.invalid(deadline, seconds, "must be greater than minReadySeconds");
     }
 }
 
@@ -114,18 +114,18 @@ fn deployment_strategy(at: &At<'_, '_>, out: &mut Causes) {
     match at.get("type").str() {
         "Recreate" => {
             if rolling.is_set() {
-                out.forbidden(&rolling, "may not be specified when strategy `type` is 'Recreate'");
+                out.forbidden(rolling, "may not be specified when strategy `type` is 'Recreate'");
             }
         }
         "RollingUpdate" => {
             if !rolling.is_set() {
-                return out.required(&rolling, "this should be defaulted and never be nil");
+                return out.required(rolling, "this should be defaulted and never be nil");
             }
             let (unavailable, surge) = (rolling.get("maxUnavailable"), rolling.get("maxSurge"));
             int_or_percent(&unavailable, out);
             int_or_percent(&surge, out);
             if count(unavailable.value) == 0 && count(surge.value) == 0 {
-                out.invalid(&unavailable, &unavailable, "may not be 0 when `maxSurge` is 0");
+                out.invalid(unavailable, &unavailable, "may not be 0 when `maxSurge` is 0");
             }
             at_most_all(&unavailable, out);
         }
@@ -138,7 +138,7 @@ pub(crate) fn immutable_selector(old: &Value, at: &At<'_, '_>, out: &mut Causes)
     let spec = at.get("spec");
     let selector = spec.get("selector");
     if !same(dig(old, "spec.selector"), selector.value) {
-        out.invalid(&selector, selector_text(selector.value), "field is immutable");
+        out.invalid(selector, selector_text(selector.value), "field is immutable");
     }
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn replication_controller(at: &At<'_, '_>, out: &mut Causes) {
     run(&[r("replicas", Check::NotNegative)], &spec, out);
     let template_at = spec.get("template");
     if !template_at.is_set() {
-        return out.required(&template_at, "");
+        return out.required(template_at, "");
     }
     let labels = dig(template_at.value, "metadata.labels");
     if spec.get("selector").entries().any(|(key, value)| field(labels, key) != value.value) {
@@ -172,9 +172,9 @@ pub(crate) fn stateful_set(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     let policy = spec.get("podManagementPolicy");
     match policy.str() {
-        "" => out.required(&policy, ""),
+        "" => out.required(policy, ""),
         "OrderedReady" | "Parallel" => {}
-        other => out.invalid(&policy, other, "must be 'OrderedReady' or 'Parallel'"),
+        other => out.invalid(policy, other, "must be 'OrderedReady' or 'Parallel'"),
     }
     stateful_strategy(&spec.get("updateStrategy"), out);
     let retention = spec.get("persistentVolumeClaimRetentionPolicy");
@@ -197,7 +197,7 @@ pub(crate) fn stateful_set(at: &At<'_, '_>, out: &mut Causes) {
     selector(&spec.get("selector"), "statefulset", out);
     let (selector, template_at) = (spec.get("selector"), spec.get("template"));
     match selector_matches(selector.value, dig(template_at.value, "metadata.labels")) {
-        None => out.invalid(&selector, selector_text(selector.value), ""),
+        None => out.invalid(selector, selector_text(selector.value), ""),
         Some(matches) => {
             if !matches && selector.is_set() {
                 mismatch(&template_at, out);
@@ -242,7 +242,7 @@ fn stateful_strategy(at: &At<'_, '_>, out: &mut Causes) {
         "" => out.required(at, ""),
         "OnDelete" => {
             if rolling.is_set() {
-                out.invalid(&rolling, &rolling, "only allowed for updateStrategy 'RollingUpdate'");
+                out.invalid(rolling, &rolling, "only allowed for updateStrategy 'RollingUpdate'");
             }
         }
         "RollingUpdate" => {
@@ -251,7 +251,7 @@ fn stateful_strategy(at: &At<'_, '_>, out: &mut Causes) {
             if unavailable.is_set() {
                 int_or_percent(&unavailable, out);
                 if count(unavailable.value) == 0 {
-                    out.invalid(&unavailable, &unavailable, "cannot be 0");
+                    out.invalid(unavailable, &unavailable, "cannot be 0");
                 }
                 at_most_all(&unavailable, out);
             }
@@ -283,7 +283,7 @@ pub(crate) fn stateful_set_update(old: &Value, at: &At<'_, '_>, out: &mut Causes
         let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
                       'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \
                       'minReadySeconds' are forbidden";
-        out.forbidden(&spec, detail);
+        out.forbidden(spec, detail);
     }
 }
 
@@ -309,7 +309,7 @@ fn daemon_strategy(at: &At<'_, '_>, out: &mut Causes) {
         "RollingUpdate" => {
             let rolling = at.get("rollingUpdate");
             if !rolling.is_set() {
-                return out.required(&rolling, "");
+                return out.required(rolling, "");
             }
             let (unavailable, surge) = (rolling.get("maxUnavailable"), rolling.get("maxSurge"));
             for place in [&unavailable, &surge] {
@@ -320,9 +320,9 @@ fn daemon_strategy(at: &At<'_, '_>, out: &mut Causes) {
             }
             match (count(unavailable.value) != 0, count(surge.value) != 0) {
                 (true, true) => {
-                    out.invalid(&surge, &surge, "may not be set when maxUnavailable is non-zero");
+                    out.invalid(surge, &surge, "may not be set when maxUnavailable is non-zero");
                 }
-                (false, false) => out.required(&unavailable, "cannot be 0 when maxSurge is 0"),
+                (false, false) => out.required(unavailable, "cannot be 0 when maxSurge is 0"),
                 _ => {}
             }
         }
@@ -334,7 +334,7 @@ fn daemon_strategy(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn controller_revision(at: &At<'_, '_>, out: &mut Causes) {
     let data = at.get("data");
     if !data.is_set() {
-        out.required(&data, "data is mandatory");
+        out.required(data, "data is mandatory");
     }
     rule::not_negative(&at.get("revision"), out);
 }
@@ -388,16 +388,16 @@ fn status_of(rules: &[Rule], parts: &[&str], ready: &str, old: &Value, at: &At<'
     for name in parts {
         let part = status.get(name);
         if part.int_or_zero() > total {
-            out.invalid(&part, part.int_or_zero(), ABOVE_REPLICAS);
+            out.invalid(part, part.int_or_zero(), ABOVE_REPLICAS);
         }
     }
     let available = status.get("availableReplicas");
     if !ready.is_empty() && available.int_or_zero() > status.get("readyReplicas").int_or_zero() {
-        out.invalid(&available, available.int_or_zero(), &format!("cannot be greater than {ready}"));
+        out.invalid(available, available.int_or_zero(), &format!("cannot be greater than {ready}"));
     }
     let (before, collisions) = (dig(old, "status.collisionCount"), status.get("collisionCount"));
     if before.as_i64().is_some_and(|before| collisions.int_or_zero() < before) {
-        out.invalid(&collisions, collisions.int_or_zero(), "cannot be decremented");
+        out.invalid(collisions, collisions.int_or_zero(), "cannot be decremented");
     }
 }
 

@@ -48,14 +48,14 @@ fn selected_spec(spec: &At<'_, '_>, out: &mut Causes) {
     job_spec(spec, out);
     let selector = spec.get("selector");
     if !selector.is_set() {
-        out.required(&selector, "");
+        out.required(selector, "");
     }
     label_selector(&selector, out);
     let template = spec.get("template");
     let meta = template.get("metadata");
     let labels = meta.get("labels");
     if selector_matches(selector.value, labels.value) == Some(false) {
-        out.invalid(&labels, &labels, "`selector` does not match template `labels`");
+        out.invalid(labels, &labels, "`selector` does not match template `labels`");
     }
 }
 
@@ -69,7 +69,7 @@ fn indexed_name(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
     let host = format!("{}-{}", name.str(), completions - 1);
     if !names::is_dns1123_label(&host) {
         let detail = format!("will not able to create pod with invalid DNS label: {host}");
-        out.invalid(&name, name.str(), &detail);
+        out.invalid(name, name.str(), &detail);
     }
 }
 
@@ -81,7 +81,7 @@ fn generated_selector(at: &At<'_, '_>, out: &mut Causes) {
     }
     let (uid, name) = (meta.get("uid"), meta.get("name"));
     if uid.is_empty() {
-        out.required(&uid, "");
+        out.required(uid, "");
     }
     let template = spec.get("template");
     let template_meta = template.get("metadata");
@@ -95,9 +95,9 @@ fn generated_selector(at: &At<'_, '_>, out: &mut Causes) {
     for (key, wanted) in expected {
         let actual = field(labels.value, key);
         if actual.is_null() {
-            out.required(&labels.path.key(key), &format!("must be '{wanted}'"));
+            out.required(labels.path.key(key), &format!("must be '{wanted}'"));
         } else if text(actual) != wanted {
-            out.invalid(&labels.path.key(key), &labels, &format!("must be '{wanted}'"));
+            out.invalid(labels.path.key(key), &labels, &format!("must be '{wanted}'"));
         }
     }
     let own: Value = expected
@@ -106,7 +106,7 @@ fn generated_selector(at: &At<'_, '_>, out: &mut Causes) {
         .collect::<serde_json::Map<_, _>>()
         .into();
     if selector_matches(selector.value, &own) == Some(false) {
-        out.invalid(&selector, selector_text(selector.value), "`selector` not auto-generated");
+        out.invalid(selector, selector_text(selector.value), "`selector` not auto-generated");
     }
 }
 
@@ -114,13 +114,13 @@ fn job_spec(at: &At<'_, '_>, out: &mut Causes) {
     run(COUNTS, at, out);
     let (per_index, failed) = (at.get("backoffLimitPerIndex"), at.get("maxFailedIndexes"));
     if failed.is_set() && !per_index.is_set() {
-        out.required(&per_index, "when maxFailedIndexes is specified");
+        out.required(per_index, "when maxFailedIndexes is specified");
     }
     let manager = at.get("managedBy");
     if manager.is_set() {
         domain_path(&manager, out);
         if manager.len() > MANAGED_BY_MAX {
-            out.too_long(&manager, MANAGED_BY_MAX);
+            out.too_long(manager, MANAGED_BY_MAX);
         }
     }
     let mode = at.get("completionMode");
@@ -141,7 +141,7 @@ fn job_spec(at: &At<'_, '_>, out: &mut Causes) {
     pod_failure_policy(at, out);
     let success = at.get("successPolicy");
     if success.is_set() && mode.str() != "Indexed" {
-        out.invalid(&success, &success, NEEDS_INDEXED);
+        out.invalid(success, &success, NEEDS_INDEXED);
     } else if success.is_set() {
         success_policy(&success, at.get("completions").int_or_zero(), out);
     }
@@ -164,17 +164,17 @@ fn restart_policy(at: &At<'_, '_>, out: &mut Causes) {
     let pod = template.get("spec");
     let policy = pod.get("restartPolicy");
     match policy.str() {
-        "" | "Always" => out.required(&policy, "valid values: \"OnFailure\", \"Never\""),
+        "" | "Always" => out.required(policy, "valid values: \"OnFailure\", \"Never\""),
         "Never" => {}
         "OnFailure" if at.get("podFailurePolicy").is_set() => {
             out.invalid(
-                &policy,
+                policy,
                 policy.str(),
                 "only \"Never\" is supported when podFailurePolicy is specified",
             );
         }
         "OnFailure" => {}
-        other => out.unsupported(&policy, other, &["OnFailure", "Never"]),
+        other => out.unsupported(policy, other, &["OnFailure", "Never"]),
     }
 }
 
@@ -183,25 +183,25 @@ fn indexed(at: &At<'_, '_>, out: &mut Causes) {
     let failed = at.get("maxFailedIndexes");
     let above = |place: &At<'_, '_>, max: i64| place.int().filter(|n| *n > max);
     if !completions.is_set() {
-        out.required(&completions, "when completion mode is Indexed");
+        out.required(completions, "when completion mode is Indexed");
     }
     if let Some(number) = above(&parallelism, INDEXED_MAX) {
         let detail = format!("must be less than or equal to {INDEXED_MAX} when completion mode is Indexed");
-        out.invalid(&parallelism, number, &detail);
+        out.invalid(parallelism, number, &detail);
     }
     if let Some(total) = completions.int()
         && let Some(number) = above(&failed, total)
     {
-        out.invalid(&failed, number, "must be less than or equal to completions");
+        out.invalid(failed, number, "must be less than or equal to completions");
     }
     if let Some(number) = above(&failed, INDEXED_MAX) {
-        out.invalid(&failed, number, &format!("must be less than or equal to {INDEXED_MAX}"));
+        out.invalid(failed, number, &format!("must be less than or equal to {INDEXED_MAX}"));
     }
     if completions.int_or_zero() <= INDEXED_MAX || !at.get("backoffLimitPerIndex").is_set() {
         return;
     }
     if !failed.is_set() {
-        out.required(&failed, &format!("must be specified when completions is above {INDEXED_MAX}"));
+        out.required(failed, &format!("must be specified when completions is above {INDEXED_MAX}"));
     }
     let detail = format!(
         "must be less than or equal to {HIGH_COMPLETIONS_MAX} when completions are above {INDEXED_MAX} and used with backoff limit per index"
@@ -230,7 +230,7 @@ fn pod_failure_policy(spec: &At<'_, '_>, out: &mut Causes) {
     let policy = spec.get("podFailurePolicy");
     let rules = policy.get("rules");
     if rules.len() > RULES_MAX {
-        out.too_many(&rules, rules.len(), RULES_MAX);
+        out.too_many(rules, rules.len(), RULES_MAX);
     }
     let pod = dig(spec.value, "template.spec");
     let containers: BTreeSet<&str> = ["containers", "initContainers"]
@@ -242,7 +242,7 @@ fn pod_failure_policy(spec: &At<'_, '_>, out: &mut Causes) {
         let action = item.get("action");
         choice(&action, ACTIONS, out);
         if action.str() == "FailIndex" && !spec.get("backoffLimitPerIndex").is_set() {
-            out.invalid(&action, action.str(), "requires the backoffLimitPerIndex to be set");
+            out.invalid(action, action.str(), "requires the backoffLimitPerIndex to be set");
         }
         let (codes, conditions) = (item.get("onExitCodes"), item.get("onPodConditions"));
         if codes.is_set() {
@@ -251,10 +251,10 @@ fn pod_failure_policy(spec: &At<'_, '_>, out: &mut Causes) {
         pod_conditions(&conditions, out);
         match (codes.is_set(), !conditions.is_empty()) {
             (true, true) => {
-                out.invalid_here(&item, "specifying both OnExitCodes and OnPodConditions is not supported");
+                out.invalid_here(item, "specifying both OnExitCodes and OnPodConditions is not supported");
             }
             (false, false) => {
-                out.invalid_here(&item, "specifying one of OnExitCodes and OnPodConditions is required");
+                out.invalid_here(item, "specifying one of OnExitCodes and OnPodConditions is required");
             }
             _ => {}
         }
@@ -276,52 +276,52 @@ fn exit_codes(at: &At<'_, '_>, containers: &BTreeSet<&str>, out: &mut Causes) {
     choice(&operator, &["In", "NotIn"], out);
     if container.is_set() && !containers.contains(container.str()) {
         let detail = "must be one of the container or initContainer names in the pod template";
-        out.invalid(&container, container.str(), detail);
+        out.invalid(container, container.str(), detail);
     }
     if values.is_empty() {
-        out.invalid(&values, &values, "at least one value is required");
+        out.invalid(values, &values, "at least one value is required");
     } else if values.len() > EXIT_CODES_MAX {
-        out.too_many(&values, values.len(), EXIT_CODES_MAX);
+        out.too_many(values, values.len(), EXIT_CODES_MAX);
     }
     let (mut seen, mut ordered, mut last) = (BTreeSet::new(), true, i64::MIN);
     for value in values.items() {
         let code = value.int_or_zero();
         if code == 0 && operator.str() == "In" {
-            out.invalid(&value, code, "must not be 0 for the In operator");
+            out.invalid(value, code, "must not be 0 for the In operator");
         }
         if !seen.insert(code) {
-            out.duplicate(&value, code);
+            out.duplicate(value, code);
         }
         ordered &= last <= code;
         last = code;
     }
     if !ordered {
-        out.invalid(&values, &values, "must be ordered");
+        out.invalid(values, &values, "must be ordered");
     }
 }
 
 fn success_policy(at: &At<'_, '_>, completions: i64, out: &mut Causes) {
     let rules = at.get("rules");
     if rules.is_empty() {
-        out.required(&rules, "at least one rules must be specified when the successPolicy is specified");
+        out.required(rules, "at least one rules must be specified when the successPolicy is specified");
     }
     if rules.len() > RULES_MAX {
-        out.too_many(&rules, rules.len(), RULES_MAX);
+        out.too_many(rules, rules.len(), RULES_MAX);
     }
     for item in rules.items() {
         let (count, indexes) = (item.get("succeededCount"), item.get("succeededIndexes"));
         if !count.is_set() && !indexes.is_set() {
-            out.required(&item, "at least one of succeededCount or succeededIndexes must be specified");
+            out.required(item, "at least one of succeededCount or succeededIndexes must be specified");
         }
         let mut total = 0;
         if indexes.is_set() {
             if indexes.len() > INDEXES_MAX {
-                out.too_long(&indexes, INDEXES_MAX);
+                out.too_long(indexes, INDEXES_MAX);
             }
             match count_indexes(indexes.str(), completions) {
                 Ok(number) => total = number,
                 Err(why) => {
-                    out.invalid(&indexes, indexes.str(), &format!("error parsing succeededIndexes: {why}"));
+                    out.invalid(indexes, indexes.str(), &format!("error parsing succeededIndexes: {why}"));
                 }
             }
         }
@@ -334,7 +334,7 @@ fn success_policy(at: &At<'_, '_>, completions: i64, out: &mut Causes) {
         for (applies, max, what) in bounds {
             if applies && number > max {
                 let detail = format!("must be less than or equal to {max} (the number of {what})");
-                out.invalid(&count, number, &detail);
+                out.invalid(count, number, &detail);
             }
         }
     }
@@ -391,7 +391,7 @@ pub(crate) fn job_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     completions(before, &spec, out);
     let selector = spec.get("selector");
     if !same(field(before, "selector"), selector.value) {
-        out.invalid(&selector, selector_text(selector.value), "field is immutable");
+        out.invalid(selector, selector_text(selector.value), "field is immutable");
     }
     let template = spec.get("template");
     let mut was = field(before, "template").clone();
@@ -416,7 +416,7 @@ fn completions(before: &Value, spec: &At<'_, '_>, out: &mut Causes) {
     }
     let changed = !same(field(before, "completions"), completions.value);
     if changed && completions.is_set() && completions.value != spec.get("parallelism").value {
-        out.invalid(&completions, &completions, "can only be modified in tandem with spec.parallelism");
+        out.invalid(completions, &completions, "can only be modified in tandem with spec.parallelism");
     }
 }
 
@@ -448,11 +448,11 @@ fn job_template(at: &At<'_, '_>, out: &mut Causes) {
     job_spec(&spec, out);
     let selector = spec.get("selector");
     if selector.is_set() {
-        out.invalid(&selector, selector_text(selector.value), "`selector` will be auto-generated");
+        out.invalid(selector, selector_text(selector.value), "`selector` will be auto-generated");
     }
     let manual = spec.get("manualSelector");
     if manual.is_true() {
-        out.unsupported(&manual, true, &["nil", "false"]);
+        out.unsupported(manual, true, &["nil", "false"]);
     }
 }
 
@@ -462,7 +462,7 @@ pub(crate) fn cron_job(at: &At<'_, '_>, out: &mut Causes) {
     let meta = at.get("metadata");
     let name = meta.get("name");
     if name.len() > CRON_JOB_NAME_MAX {
-        out.invalid(&name, name.str(), "must be no more than 52 characters");
+        out.invalid(name, name.str(), "must be no more than 52 characters");
     }
 }
 
@@ -474,7 +474,7 @@ pub(crate) fn cron_job_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
 fn cron_job_spec(at: &At<'_, '_>, before: &Value, out: &mut Causes) {
     let (expression, zone) = (at.get("schedule"), at.get("timeZone"));
     if expression.is_empty() {
-        out.required(&expression, "");
+        out.required(expression, "");
     } else {
         schedule(&expression, text(field(before, "schedule")).contains("TZ"), zone.is_set(), out);
     }
@@ -517,10 +517,8 @@ fn time_zone(at: &At<'_, '_>, out: &mut Causes) {
     if !at.is_empty() && !at.str().split('/').all(good_part) {
         return out.invalid(at, at.str(), &format!("unknown time zone {}", at.str()));
     }
-    match check_time_zone(at.str()) {
-        Ok(()) => {}
-        Err(CronError::Syntax(why)) => out.invalid(at, at.str(), &format!("timeZone {why}")),
-        Err(why) => out.invalid(at, at.str(), &why.to_string()),
+    if let Err(why) = check_time_zone(at.str()) {
+        out.invalid(at, at.str(), &why.to_string());
     }
 }
 
@@ -545,25 +543,25 @@ pub(crate) fn job_status(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     };
     let conditions = status.get("conditions");
     if is_true(at.value, "Complete") && is_true(at.value, "Failed") {
-        out.invalid_here(&conditions, "cannot set Complete=True and Failed=true conditions");
+        out.invalid_here(conditions, "cannot set Complete=True and Failed=true conditions");
     }
     let ended = is_true(at.value, "Complete") || is_true(at.value, "Failed");
     let (active, start, end) = (status.get("active"), status.get("startTime"), status.get("completionTime"));
     if end.is_set() && !is_true(at.value, "Complete") {
-        out.invalid(&end, &end, "cannot set completionTime when there is no Complete=True condition");
+        out.invalid(end, &end, "cannot set completionTime when there is no Complete=True condition");
     }
     if !end.is_set() && is_true(at.value, "Complete") {
-        out.required(&end, "completionTime is required for Complete jobs");
+        out.required(end, "completionTime is required for Complete jobs");
     }
     if ended && active.int_or_zero() > 0 {
-        out.invalid(&active, active.int_or_zero(), "active>0 is invalid for finished job");
+        out.invalid(active, active.int_or_zero(), "active>0 is invalid for finished job");
     }
     if ended && !start.is_set() {
-        out.required(&start, "startTime is required for finished job");
+        out.required(start, "startTime is required for finished job");
     }
     for kind in ["Failed", "Complete", "FailureTarget"] {
         if is_true(old, kind) && !is_true(at.value, kind) {
-            out.invalid_here(&conditions, &format!("cannot disable the terminal {kind}=True condition"));
+            out.invalid_here(conditions, &format!("cannot disable the terminal {kind}=True condition"));
         }
     }
 }

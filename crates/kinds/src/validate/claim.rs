@@ -32,7 +32,7 @@ pub(crate) fn template(at: &At<'_, '_>, out: &mut Causes) {
     labels(&meta.get("labels"), out);
     for (name, _) in super::at::entries(meta.value) {
         if !matches!(name, "annotations" | "labels") {
-            out.forbidden(&meta.get(name), "cannot be set");
+            out.forbidden(meta.get(name), "cannot be set");
         }
     }
     claim_spec(&at.get("spec"), out);
@@ -42,7 +42,7 @@ pub(crate) fn template(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn claim_spec(at: &At<'_, '_>, out: &mut Causes) {
     let modes = at.get("accessModes");
     if modes.is_empty() {
-        out.required(&modes, "at least 1 access mode is required");
+        out.required(modes, "at least 1 access mode is required");
     }
     label_selector(&at.get("selector"), out);
     access_modes(&modes, out);
@@ -50,9 +50,9 @@ pub(crate) fn claim_spec(at: &At<'_, '_>, out: &mut Causes) {
     let storage = dig(resources.value, "requests.storage");
     let place = At { value: storage, path: resources.path.key("storage") };
     if storage.is_null() {
-        out.required(&place, "");
+        out.required(place, "");
     } else if amount(storage) <= kiban_base::quantity::Quantity::ZERO {
-        out.invalid(&place, amount(storage).to_string(), "must be greater than zero");
+        out.invalid(place, amount(storage).to_string(), "must be greater than zero");
     } else {
         quantity("storage", &place, out);
     }
@@ -126,7 +126,7 @@ pub(crate) fn claim_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{}",
             changes(before, &munged)
         );
-        out.forbidden(&spec, &detail);
+        out.forbidden(spec, &detail);
     }
     let storage = |value: &Value| amount(dig(value, "resources.requests.storage"));
     let shrinks = storage(spec.value) < storage(before);
@@ -137,9 +137,9 @@ pub(crate) fn claim_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let (old_class, new_class) =
         (field(before, "volumeAttributesClassName"), spec.get("volumeAttributesClassName"));
     if old_class.is_string() && !new_class.is_set() {
-        out.forbidden(&new_class, "update from non-nil value to nil is forbidden");
+        out.forbidden(new_class, "update from non-nil value to nil is forbidden");
     } else if !text(old_class).is_empty() && new_class.is_empty() {
-        out.forbidden(&new_class, "update from non-nil value to an empty string is forbidden");
+        out.forbidden(new_class, "update from non-nil value to an empty string is forbidden");
     }
 }
 
@@ -175,24 +175,24 @@ pub(crate) fn persistent_volume(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     let modes = spec.get("accessModes");
     if modes.is_empty() {
-        out.required(&modes, "");
+        out.required(modes, "");
     }
     access_modes(&modes, out);
     let capacity = spec.get("capacity");
     if capacity.is_empty() {
-        out.required(&capacity, "");
+        out.required(capacity, "");
     }
     if !capacity.get("storage").is_set() || capacity.len() > 1 {
         let shown = if capacity.is_set() { capacity.value.clone() } else { Value::Null };
-        out.unsupported(&capacity, shown, &["storage"]);
+        out.unsupported(capacity, shown, &["storage"]);
     }
     for (_, entry) in capacity.entries() {
         let size = amount(entry.value);
         if size.is_negative() {
-            out.invalid(&entry, size.value(), "must be a valid resource quantity");
+            out.invalid(entry, size.value(), "must be a valid resource quantity");
         }
         if size <= kiban_base::quantity::Quantity::ZERO {
-            out.invalid(&entry, size.to_string(), "must be greater than zero");
+            out.invalid(entry, size.to_string(), "must be greater than zero");
         }
     }
     run(&[r("persistentVolumeReclaimPolicy", Check::MayBe(&["Delete", "Recycle", "Retain"]))], &spec, out);
@@ -202,7 +202,7 @@ pub(crate) fn persistent_volume(at: &At<'_, '_>, out: &mut Causes) {
     let path = text(dig(spec.value, "hostPath.path"));
     let is_root = path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "." | ".."));
     if recycled.str() == "Recycle" && is_root {
-        out.forbidden(&recycled, "may not be 'recycle' for a hostPath mount of '/'");
+        out.forbidden(recycled, "may not be 'recycle' for a hostPath mount of '/'");
     }
     run(
         &[
@@ -214,7 +214,7 @@ pub(crate) fn persistent_volume(at: &At<'_, '_>, out: &mut Causes) {
         out,
     );
     if spec.get("volumeAttributesClassName").is_set() && !spec.get("csi").is_set() {
-        out.required(&spec.get("csi"), "has to be specified when using volumeAttributesClassName");
+        out.required(spec.get("csi"), "has to be specified when using volumeAttributesClassName");
     }
 }
 
@@ -230,7 +230,7 @@ fn node_affinity(spec: &At<'_, '_>, out: &mut Causes) {
     let affinity = spec.get("nodeAffinity");
     let required = affinity.get("required");
     if affinity.is_set() && !required.is_set() {
-        out.required(&required, "must specify required node constraints");
+        out.required(required, "must specify required node constraints");
     } else if required.is_set() {
         scheduling::node_selector(&required, out);
     }
@@ -267,6 +267,6 @@ pub(crate) fn persistent_volume_update(old: &Value, at: &At<'_, '_>, out: &mut C
         && !spec.get("volumeAttributesClassName").is_set()
     {
         let place = spec.get("volumeAttributesClassName");
-        out.forbidden(&place, "update from non-nil value to nil is forbidden");
+        out.forbidden(place, "update from non-nil value to nil is forbidden");
     }
 }

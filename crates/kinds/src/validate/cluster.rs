@@ -34,7 +34,7 @@ pub(crate) fn namespace_status(_old: &Value, at: &At<'_, '_>, out: &mut Causes) 
     let phase = status.get("phase");
     if phase.str() != wanted {
         let detail = format!("may only be '{wanted}' if `deletionTimestamp` is {word}");
-        out.invalid(&status.path.child("Phase"), phase.str(), &detail);
+        out.invalid(status.path.child("Phase"), phase.str(), &detail);
     }
 }
 
@@ -49,12 +49,12 @@ pub(crate) fn node(at: &At<'_, '_>, out: &mut Causes) {
     }
     if blocks.len() > 1 {
         if blocks.len() > 2 || !net::blocks_are_dual(&blocks) {
-            out.invalid(&blocks, &blocks, "may specify no more than one CIDR for each IP family");
+            out.invalid(blocks, &blocks, "may specify no more than one CIDR for each IP family");
         }
         let mut seen = BTreeSet::new();
         for block in blocks.items() {
             if !seen.insert(block.str()) {
-                out.duplicate(&block, block.str());
+                out.duplicate(block, block.str());
             }
         }
     }
@@ -77,7 +77,7 @@ pub(crate) fn node_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let mut seen: Vec<&Value> = Vec::new();
     for address in addresses.items() {
         if seen.contains(&address.value) {
-            out.duplicate(&address, &address);
+            out.duplicate(address, &address);
         }
         seen.push(address.value);
     }
@@ -85,12 +85,12 @@ pub(crate) fn node_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let (was, is) = (list(field(before, "podCIDRs")), list(field(spec.value, "podCIDRs")));
     if !was.is_empty() && was != is {
         let detail = "node updates may not change podCIDR except from \"\" to valid";
-        out.forbidden(&spec.get("podCIDRs"), detail);
+        out.forbidden(spec.get("podCIDRs"), detail);
     }
     let id = text(field(before, "providerID"));
     if !id.is_empty() && spec.get("providerID").str() != id {
         out.forbidden(
-            &spec.get("providerID"),
+            spec.get("providerID"),
             "node updates may not change providerID except from \"\" to valid",
         );
     }
@@ -112,7 +112,7 @@ const ENDPOINT_PORT: &[Rule] = &[
 pub(crate) fn endpoints(at: &At<'_, '_>, out: &mut Causes) {
     for subset in at.get("subsets").items() {
         if subset.get("addresses").is_empty() && subset.get("notReadyAddresses").is_empty() {
-            out.required(&subset, "must specify `addresses` or `notReadyAddresses`");
+            out.required(subset, "must specify `addresses` or `notReadyAddresses`");
         }
         for name in ["addresses", "notReadyAddresses"] {
             for address in subset.get(name).items() {
@@ -127,7 +127,7 @@ pub(crate) fn endpoints(at: &At<'_, '_>, out: &mut Causes) {
         for port in ports.items() {
             let name = port.get("name");
             if name.is_empty() && ports.len() > 1 {
-                out.required(&name, "");
+                out.required(name, "");
             } else if !name.is_empty() {
                 rule::dns_label(&name, out);
             }
@@ -147,7 +147,7 @@ pub(crate) fn endpoint_slice(at: &At<'_, '_>, out: &mut Causes) {
     rule::must_be(&family, &["FQDN", "IPv4", "IPv6"], out);
     let endpoints = at.get("endpoints");
     if endpoints.len() > ENDPOINTS_MAX {
-        out.too_many(&endpoints, endpoints.len(), ENDPOINTS_MAX);
+        out.too_many(endpoints, endpoints.len(), ENDPOINTS_MAX);
     } else {
         for endpoint in endpoints.items() {
             slice_endpoint(&endpoint, family.str(), out);
@@ -155,7 +155,7 @@ pub(crate) fn endpoint_slice(at: &At<'_, '_>, out: &mut Causes) {
     }
     let ports = at.get("ports");
     if ports.len() > PORTS_MAX {
-        return out.too_many(&ports, ports.len(), PORTS_MAX);
+        return out.too_many(ports, ports.len(), PORTS_MAX);
     }
     let mut seen = BTreeSet::new();
     for port in ports.items() {
@@ -164,13 +164,13 @@ pub(crate) fn endpoint_slice(at: &At<'_, '_>, out: &mut Causes) {
             rule::dns_label(&name, out);
         }
         if !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         let protocol = port.get("protocol");
         if protocol.is_set() {
             rule::one_of(&protocol, PROTOCOLS, out);
         } else {
-            out.required(&protocol, "");
+            out.required(protocol, "");
         }
         run(&[r("appProtocol", Check::With(qualified_name))], &port, out);
     }
@@ -179,9 +179,9 @@ pub(crate) fn endpoint_slice(at: &At<'_, '_>, out: &mut Causes) {
 fn slice_endpoint(at: &At<'_, '_>, family: &str, out: &mut Causes) {
     let addresses = at.get("addresses");
     if addresses.is_empty() {
-        out.required(&addresses, "must contain at least 1 address");
+        out.required(addresses, "must contain at least 1 address");
     } else if addresses.len() > ADDRESSES_MAX {
-        out.too_many(&addresses, addresses.len(), ADDRESSES_MAX);
+        out.too_many(addresses, addresses.len(), ADDRESSES_MAX);
     }
     for address in addresses.items() {
         match family {
@@ -189,7 +189,7 @@ fn slice_endpoint(at: &At<'_, '_>, family: &str, out: &mut Causes) {
                 let ip = net::parse_ip(address.str());
                 if ip.is_none_or(|ip| ip.is_ipv4() != (family == "IPv4")) {
                     let detail = format!("must be a valid {family} address");
-                    out.invalid(&address, address.str(), &detail);
+                    out.invalid(address, address.str(), &detail);
                 }
                 net::non_special_ip(&address, out);
             }
@@ -200,7 +200,7 @@ fn slice_endpoint(at: &At<'_, '_>, family: &str, out: &mut Causes) {
     run(&[r("nodeName", Check::With(rule::dns_subdomain))], at, out);
     let topology = at.get("deprecatedTopology");
     if topology.len() > DEPRECATED_TOPOLOGY_MAX {
-        out.too_many(&topology, topology.len(), DEPRECATED_TOPOLOGY_MAX);
+        out.too_many(topology, topology.len(), DEPRECATED_TOPOLOGY_MAX);
     }
     super::meta::labels(&topology, out);
     run(&[r("hostname", Check::With(rule::dns_label))], at, out);
@@ -209,9 +209,9 @@ fn slice_endpoint(at: &At<'_, '_>, family: &str, out: &mut Causes) {
     for zone in hints.get("forZones").items() {
         let name = zone.get("name");
         if !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
-        out.invalid_each(&name, name.str(), names::check_label_value(name.str()));
+        out.invalid_each(name, name.str(), names::check_label_value(name.str()));
     }
 }
 
@@ -226,10 +226,10 @@ pub(crate) fn event(at: &At<'_, '_>, out: &mut Causes) {
     let (own, its) = (meta.get("namespace").str(), about.get("namespace"));
     if its.is_empty() {
         if !matches!(own, "" | "default") {
-            out.invalid(&its, its.str(), "does not match event.namespace");
+            out.invalid(its, its.str(), "does not match event.namespace");
         }
     } else if own != its.str() {
-        out.invalid(&its, its.str(), "does not match event.namespace");
+        out.invalid(its, its.str(), "does not match event.namespace");
     }
     if !names::is_dns1123_subdomain(own) {
         out.invalid("namespace", own, "");
@@ -243,12 +243,12 @@ pub(crate) fn lease(at: &At<'_, '_>, out: &mut Causes) {
     if let Some(number) = seconds.int()
         && number <= 0
     {
-        out.invalid(&seconds, number, "must be greater than 0");
+        out.invalid(seconds, number, "must be greater than 0");
     }
     rule::not_negative(&transitions, out);
     let holder = spec.get("holderIdentity");
     if holder.is_set() && holder.is_empty() && spec.get("strategy").is_set() {
-        out.invalid(&holder, "", "must not be empty");
+        out.invalid(holder, "", "must not be empty");
     }
 }
 
@@ -278,10 +278,10 @@ pub(crate) fn priority_class(at: &At<'_, '_>, out: &mut Causes) {
             let detail = format!(
                 "priority class names with 'system-' prefix are reserved for system use only. error: {why}"
             );
-            out.forbidden(&name, &detail);
+            out.forbidden(name, &detail);
         }
     } else if value.int_or_zero() > USER_PRIORITY_MAX {
-        out.forbidden(&value, "maximum allowed value of a user defined priority is 1000000000");
+        out.forbidden(value, "maximum allowed value of a user defined priority is 1000000000");
     }
     let policy = at.get("preemptionPolicy");
     if policy.is_set() {
@@ -293,7 +293,7 @@ pub(crate) fn priority_class(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn priority_class_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let value = at.get("value");
     if field(old, "value").as_i64().unwrap_or(0) != value.int_or_zero() {
-        out.forbidden(&value, "may not be changed in an update.");
+        out.forbidden(value, "may not be changed in an update.");
     }
     immutable_paths(old, at, &["preemptionPolicy"], out);
 }
@@ -314,7 +314,7 @@ pub(crate) fn runtime_class(at: &At<'_, '_>, out: &mut Causes) {
     let mut seen: Vec<&Value> = Vec::new();
     for toleration in list.items() {
         if seen.contains(&toleration.value) {
-            out.duplicate(&toleration, &toleration);
+            out.duplicate(toleration, &toleration);
         }
         seen.push(toleration.value);
     }
@@ -329,16 +329,16 @@ pub(crate) fn runtime_class_update(old: &Value, at: &At<'_, '_>, out: &mut Cause
 pub(crate) fn signing_request(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     if spec.get("request").is_empty() {
-        out.invalid(&spec.get("request"), &spec.get("request"), "PEM block type must be CERTIFICATE REQUEST");
+        out.invalid(spec.get("request"), &spec.get("request"), "PEM block type must be CERTIFICATE REQUEST");
     }
     let usages = spec.get("usages");
     if usages.is_empty() {
-        out.required(&usages, "");
+        out.required(usages, "");
     }
     let mut seen = BTreeSet::new();
     for usage in usages.items() {
         if !seen.insert(usage.str()) {
-            out.duplicate(&usage, usage.str());
+            out.duplicate(usage, usage.str());
         }
     }
     signer_name(&spec.get("signerName"), out);
@@ -346,7 +346,7 @@ pub(crate) fn signing_request(at: &At<'_, '_>, out: &mut Causes) {
     if let Some(number) = seconds.int()
         && number < 600
     {
-        out.invalid(&seconds, number, "may not specify a duration less than 600 seconds (10 minutes)");
+        out.invalid(seconds, number, "may not specify a duration less than 600 seconds (10 minutes)");
     }
 }
 
@@ -377,6 +377,6 @@ pub(crate) fn signing_request_update(old: &Value, at: &At<'_, '_>, out: &mut Cau
     if !super::same::same(field(old, "spec"), at.get("spec").value) {
         let detail =
             format!("field is immutable\n{}", pod_update::changes(field(old, "spec"), at.get("spec").value));
-        out.forbidden(&at.get("spec"), &detail);
+        out.forbidden(at.get("spec"), &detail);
     }
 }

@@ -18,7 +18,7 @@ const FROZEN: &str = "field is immutable when `immutable` is set";
 
 fn keys(at: &At<'_, '_>, out: &mut Causes) {
     for (key, place) in at.entries() {
-        out.invalid_each(&place, key, names::check_config_map_key(key));
+        out.invalid_each(place, key, names::check_config_map_key(key));
     }
 }
 
@@ -33,16 +33,16 @@ fn decoded_len(value: &Value) -> usize {
 pub(crate) fn config_map(at: &At<'_, '_>, out: &mut Causes) {
     let (data, binary) = (at.get("data"), at.get("binaryData"));
     for (key, place) in data.entries() {
-        out.invalid_each(&place, key, names::check_config_map_key(key));
+        out.invalid_each(place, key, names::check_config_map_key(key));
         if !field(binary.value, key).is_null() {
-            out.invalid(&place, key, "duplicate of key present in binaryData");
+            out.invalid(place, key, "duplicate of key present in binaryData");
         }
     }
     keys(&binary, out);
     let size: usize = entries(data.value).map(|(_, v)| text(v).len()).sum::<usize>()
         + entries(binary.value).map(|(_, v)| decoded_len(v)).sum::<usize>();
     if size > SIZE_MAX {
-        out.too_long("", SIZE_MAX);
+        out.too_long("[]", SIZE_MAX);
     }
 }
 
@@ -56,11 +56,11 @@ fn frozen(old: &Value, at: &At<'_, '_>, names: &[&str], out: &mut Causes) {
         return;
     }
     if !at.get("immutable").is_true() {
-        out.forbidden(&at.get("immutable"), FROZEN);
+        out.forbidden(at.get("immutable"), FROZEN);
     }
     for name in names {
         if !same(field(old, name), at.get(name).value) {
-            out.forbidden(&at.get(name), FROZEN);
+            out.forbidden(at.get(name), FROZEN);
         }
     }
 }
@@ -70,13 +70,13 @@ pub(crate) fn secret(at: &At<'_, '_>, out: &mut Causes) {
     let data = at.get("data");
     keys(&data, out);
     if entries(data.value).map(|(_, v)| decoded_len(v)).sum::<usize>() > SIZE_MAX {
-        out.too_long(&data, SIZE_MAX);
+        out.too_long(data, SIZE_MAX);
     }
     let has = |key: &str| !field(data.value, key).is_null();
     let mut require = |keys: &[&str]| {
         for key in keys {
             if !has(key) {
-                out.required(&data.path.key(key), "");
+                out.required(data.path.key(key), "");
             }
         }
     };
@@ -87,7 +87,7 @@ pub(crate) fn secret(at: &At<'_, '_>, out: &mut Causes) {
             require(&["username", "password"])
         }
         "kubernetes.io/ssh-auth" if text(field(data.value, "ssh-privatekey")).is_empty() => {
-            out.required(&data.path.key("ssh-privatekey"), "");
+            out.required(data.path.key("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => require(&["tls.crt", "tls.key"]),
         "kubernetes.io/service-account-token" => account_annotation(at, out),
@@ -100,17 +100,17 @@ fn account_annotation(at: &At<'_, '_>, out: &mut Causes) {
     let meta = at.get("metadata");
     let notes = meta.get("annotations");
     if text(field(notes.value, NAME)).is_empty() {
-        out.required(&notes.path.key(NAME), "");
+        out.required(notes.path.key(NAME), "");
     }
 }
 
 fn docker(data: &At<'_, '_>, key: &str, out: &mut Causes) {
     let place = data.path.key(key);
-    let Some(encoded) = field(data.value, key).as_str() else { return out.required(&place, "") };
+    let Some(encoded) = field(data.value, key).as_str() else { return out.required(place, "") };
     let bytes = STANDARD.decode(encoded).unwrap_or_default();
     let read: Result<BTreeMap<String, Value>, _> = serde_json::from_slice(&bytes);
     if let Err(why) = read {
-        out.invalid(&place, "<secret contents redacted>", &go_json_error(&bytes, &why));
+        out.invalid(place, "<secret contents redacted>", &go_json_error(&bytes, &why));
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn containers(at: &At<'_, '_>, pod: &PodScope<'_>, out: &mut Causes) 
         common(&container, pod, out);
         let name = container.get("name");
         if !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         running(&container, pod, out);
         restart_policy(&container, out);
@@ -53,7 +53,7 @@ pub(crate) fn init_containers(at: &At<'_, '_>, regular: &Value, pod: &PodScope<'
         restart_policy(&container, out);
         let name = container.get("name");
         if seen.contains(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         } else if !name.is_empty() {
             seen.insert(name.str());
         }
@@ -65,7 +65,7 @@ pub(crate) fn init_containers(at: &At<'_, '_>, regular: &Value, pod: &PodScope<'
         for hook in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
             let hook = container.get(hook);
             if hook.is_set() {
-                out.forbidden(&hook, "may not be set for init containers without restartPolicy=Always");
+                out.forbidden(hook, "may not be set for init containers without restartPolicy=Always");
             }
         }
     }
@@ -93,22 +93,22 @@ pub(crate) fn ephemeral_containers(at: &At<'_, '_>, spec: &Value, pod: &PodScope
         image_padding(&container, out);
         let name = container.get("name");
         if !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         let target = container.get("targetContainerName");
         if !target.is_empty() && !others.contains(target.str()) {
-            out.not_found(&target, target.str());
+            out.not_found(target, target.str());
         }
         for name in NOT_EPHEMERAL {
             let place = container.get(name);
             if place.is_set() && !super::same::same(place.value, &Value::Null) {
-                out.forbidden(&place, "cannot be set for an Ephemeral Container");
+                out.forbidden(place, "cannot be set for an Ephemeral Container");
             }
         }
         for mount in container.get("volumeMounts").items() {
             for name in ["subPath", "subPathExpr"] {
                 if !mount.get(name).is_empty() {
-                    out.forbidden(&mount.get(name), "cannot be set for an Ephemeral Container");
+                    out.forbidden(mount.get(name), "cannot be set for an Ephemeral Container");
                 }
             }
         }
@@ -119,7 +119,7 @@ pub(crate) fn ephemeral_containers(at: &At<'_, '_>, spec: &Value, pod: &PodScope
 pub(crate) fn image_padding(at: &At<'_, '_>, out: &mut Causes) {
     let image = at.get("image");
     if image.str().trim().len() != image.len() {
-        out.invalid(&image, image.str(), "must not have leading or trailing whitespace");
+        out.invalid(image, image.str(), "must not have leading or trailing whitespace");
     }
 }
 
@@ -148,25 +148,25 @@ fn restart_policy(at: &At<'_, '_>, out: &mut Causes) {
     let rules = at.get("restartPolicyRules");
     if !policy.is_set() {
         if !rules.is_empty() {
-            out.required(&policy, "must specify restartPolicy when restart rules are used");
+            out.required(policy, "must specify restartPolicy when restart rules are used");
         }
     } else {
         rule::one_of(&policy, RESTART_POLICIES, out);
     }
     if rules.len() > RESTART_RULES_MAX {
-        out.too_many(&rules, rules.len(), RESTART_RULES_MAX);
+        out.too_many(rules, rules.len(), RESTART_RULES_MAX);
     }
     for item in rules.items() {
         rule::one_of(&item.get("action"), &["Restart", "RestartAllContainers"], out);
         let codes = item.get("exitCodes");
         if !codes.is_set() {
-            out.required(&codes, "must be specified");
+            out.required(codes, "must be specified");
             continue;
         }
         rule::must_be(&codes.get("operator"), &["In", "NotIn"], out);
         let values = codes.get("values");
         if values.len() > EXIT_CODES_MAX {
-            out.too_many(&values, values.len(), EXIT_CODES_MAX);
+            out.too_many(values, values.len(), EXIT_CODES_MAX);
         }
     }
 }
@@ -178,13 +178,13 @@ fn ports(at: &At<'_, '_>, out: &mut Causes) {
         if !name.is_empty() {
             let wrong = names::check_port_name(name.str());
             if wrong.is_empty() && !seen.insert(name.str()) {
-                out.duplicate(&name, name.str());
+                out.duplicate(name, name.str());
             }
-            out.invalid_each(&name, name.str(), wrong);
+            out.invalid_each(name, name.str(), wrong);
         }
         let number = port.get("containerPort");
         if number.int_or_zero() == 0 {
-            out.required(&number, "");
+            out.required(number, "");
         } else {
             rule::within(&number, 1, 65535, out);
         }
@@ -220,7 +220,7 @@ fn host_ports_of(
         }
         let key = format!("{}/{}/{number}", port.get("protocol").str(), port.get("hostIP").str());
         if taken.contains(&key) {
-            out.duplicate(&place.index(i).child("hostPort"), key.as_str());
+            out.duplicate(place.index(i).child("hostPort"), key.as_str());
         } else {
             taken.insert(key);
         }
@@ -234,24 +234,24 @@ fn mounts(container: &At<'_, '_>, pod: &PodScope<'_>, out: &mut Causes) {
     for mount in at.items() {
         let name = mount.get("name");
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
         }
         let volume = pod.volumes.get(name.str());
         if volume.is_none() {
-            out.not_found(&name, name.str());
+            out.not_found(name, name.str());
         }
         let path = mount.get("mountPath");
         if path.is_empty() {
-            out.required(&path, "");
+            out.required(path, "");
         }
         if !points.insert(path.str()) {
-            out.invalid(&path, path.str(), "must be unique");
+            out.invalid(path, path.str(), "must be unique");
         }
         if devices.contains_key(name.str()) {
-            out.invalid(&name, name.str(), "must not already exist in volumeDevices");
+            out.invalid(name, name.str(), "must not already exist in volumeDevices");
         }
         if devices.values().any(|device| *device == path.str()) {
-            out.invalid(&path, path.str(), "must not already exist as a path in volumeDevices");
+            out.invalid(path, path.str(), "must not already exist as a path in volumeDevices");
         }
         sub_paths(&mount, &at, volume.copied(), out);
         propagation(&mount, &at, container, out);
@@ -274,7 +274,7 @@ fn sub_paths(mount: &At<'_, '_>, mounts: &At<'_, '_>, volume: Option<&Value>, ou
     }
     if !expression.is_empty() {
         if !sub.is_empty() {
-            out.invalid(&expression, expression.str(), "subPathExpr and subPath are mutually exclusive");
+            out.invalid(expression, expression.str(), "subPathExpr and subPath are mutually exclusive");
         }
         descending_path(expression.str(), &mounts.path.child("subPathExpr"), out);
     }
@@ -287,10 +287,10 @@ fn propagation(mount: &At<'_, '_>, mounts: &At<'_, '_>, container: &At<'_, '_>, 
     }
     let place = mounts.path.child("mountPropagation");
     if !PROPAGATIONS.contains(&mode.str()) {
-        out.unsupported(&place, mode.str(), PROPAGATIONS);
+        out.unsupported(place, mode.str(), PROPAGATIONS);
     }
     if mode.str() == "Bidirectional" && !container.get("securityContext").get("privileged").is_true() {
-        out.forbidden(&place, "Bidirectional mount propagation is available only to privileged containers");
+        out.forbidden(place, "Bidirectional mount propagation is available only to privileged containers");
     }
 }
 
@@ -304,13 +304,13 @@ fn recursive_read_only(mount: &At<'_, '_>, mounts: &At<'_, '_>, out: &mut Causes
         "Disabled" => {}
         "Enabled" | "IfPossible" => {
             if !mount.get("readOnly").is_true() {
-                out.forbidden(&place, "may only be specified when readOnly is true");
+                out.forbidden(place, "may only be specified when readOnly is true");
             }
             if !matches!(mount.get("mountPropagation").str(), "" | "None") {
-                out.forbidden(&place, "may only be specified when mountPropagation is None or not specified");
+                out.forbidden(place, "may only be specified when mountPropagation is None or not specified");
             }
         }
-        other => out.unsupported(&place, other, RECURSIVE),
+        other => out.unsupported(place, other, RECURSIVE),
     }
 }
 
@@ -321,38 +321,38 @@ fn devices(container: &At<'_, '_>, pod: &PodScope<'_>, out: &mut Causes) {
     for device in at.items() {
         let (name, path) = (device.get("name"), device.get("devicePath"));
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
         } else if !names_seen.insert(name.str()) {
-            out.invalid(&name, name.str(), "must be unique");
+            out.invalid(name, name.str(), "must be unique");
         }
         match pod.volumes.get(name.str()) {
-            None => out.not_found(&name, name.str()),
+            None => out.not_found(name, name.str()),
             Some(volume)
                 if field(volume, "persistentVolumeClaim").is_null()
                     && field(volume, "ephemeral").is_null() =>
             {
                 let detail =
                     "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
-                out.invalid(&name, name.str(), detail);
+                out.invalid(name, name.str(), detail);
             }
             Some(_) => {}
         }
         if path.is_empty() {
-            out.required(&path, "");
+            out.required(path, "");
         }
         if paths_seen.contains(path.str()) {
-            out.invalid(&path, path.str(), "must be unique");
+            out.invalid(path, path.str(), "must be unique");
         }
         if backsteps(path.str()) {
-            out.invalid(&path, path.str(), "can not contain backsteps ('..')");
+            out.invalid(path, path.str(), "can not contain backsteps ('..')");
         } else {
             paths_seen.insert(path.str());
         }
         if mounts.contains_key(name.str()) {
-            out.invalid(&name, name.str(), "must not already exist in volumeMounts");
+            out.invalid(name, name.str(), "must not already exist in volumeMounts");
         }
         if mounts.values().any(|mount| *mount == path.str()) {
-            out.invalid(&path, path.str(), "must not already exist as a path in volumeMounts");
+            out.invalid(path, path.str(), "must not already exist as a path in volumeMounts");
         }
     }
 }
@@ -368,7 +368,7 @@ fn resize_policy(at: &At<'_, '_>, pod: &PodScope<'_>, out: &mut Causes) {
     for policy in at.items() {
         let resource = policy.get("resourceName");
         if !seen.insert(resource.str()) {
-            out.duplicate(&policy, resource.str());
+            out.duplicate(policy, resource.str());
         }
         rule::must_be(&at.with(resource.value), &["cpu", "memory"], out);
         let restart = policy.get("restartPolicy");
@@ -385,22 +385,22 @@ pub(crate) fn resource_claims(at: &At<'_, '_>, out: &mut Causes) {
     for claim in at.items() {
         let name = claim.get("name");
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
         } else if seen.insert(name.str()) {
             dns_label(&name, out);
         } else {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         let (direct, template) = (claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName"));
         match (direct.is_set(), template.is_set()) {
             (true, true) => {
                 let detail =
                     "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                out.invalid(&claim, &claim, detail);
+                out.invalid(claim, &claim, detail);
             }
             (false, false) => {
                 let detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                out.invalid(&claim, &claim, detail);
+                out.invalid(claim, &claim, detail);
             }
             _ => {}
         }

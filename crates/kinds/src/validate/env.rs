@@ -38,9 +38,9 @@ pub(crate) fn variables(at: &At<'_, '_>, out: &mut Causes) {
     for variable in at.items() {
         let name = variable.get("name");
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
         } else {
-            out.invalid_each(&name, name.str(), names::check_env_var_name(name.str()));
+            out.invalid_each(name, name.str(), names::check_env_var_name(name.str()));
         }
         value_from(&variable, out);
     }
@@ -77,11 +77,11 @@ fn value_from(variable: &At<'_, '_>, out: &mut Causes) {
     if sources == 0 {
         let detail =
             "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
-        out.invalid(&at, "", detail);
+        out.invalid(at, "", detail);
     } else if !variable.get("value").is_empty() {
-        out.invalid(&at, "", "may not be specified when `value` is not empty");
+        out.invalid(at, "", "may not be specified when `value` is not empty");
     } else if sources > 1 {
-        out.invalid(&at, "", "may not have more than one field specified at a time");
+        out.invalid(at, "", "may not have more than one field specified at a time");
     }
 }
 
@@ -89,9 +89,9 @@ fn key_ref(at: &At<'_, '_>, out: &mut Causes) {
     dns_subdomain(&at.get("name"), out);
     let key = at.get("key");
     if key.is_empty() {
-        out.required(&key, "");
+        out.required(key, "");
     } else {
-        out.invalid_each(&key, key.str(), names::check_config_map_key(key.str()));
+        out.invalid_each(key, key.str(), names::check_config_map_key(key.str()));
     }
 }
 
@@ -99,7 +99,7 @@ fn file_ref(at: &At<'_, '_>, out: &mut Causes) {
     for name in ["key", "volumeName", "path"] {
         let part = at.get(name);
         if part.is_empty() {
-            out.required(&part, "");
+            out.required(part, "");
         }
     }
 }
@@ -114,7 +114,7 @@ pub(crate) fn field_ref(at: &At<'_, '_>, allowed: &[&str], out: &mut Causes) {
     }
     if version.str() != "v1" {
         let detail = format!("error converting fieldPath: unsupported pod version: {}", version.str());
-        return out.invalid(&path, path.str(), &detail);
+        return out.invalid(path, path.str(), &detail);
     }
     if let Some((base, key)) = subscript(path.str()) {
         return match base {
@@ -127,17 +127,17 @@ pub(crate) fn field_ref(at: &At<'_, '_>, allowed: &[&str], out: &mut Causes) {
                     "error converting fieldPath: field label does not support subscript: {}",
                     path.str()
                 );
-                out.invalid(&path, path.str(), &detail);
+                out.invalid(path, path.str(), &detail);
             }
         };
     }
     let known = |list: &[&str]| list.contains(&path.str());
     if known(allowed) {
     } else if known(ENV_FIELDS) || known(FILE_FIELDS) || known(POD_FIELDS) {
-        out.unsupported(&path, path.str(), allowed);
+        out.unsupported(path, path.str(), allowed);
     } else {
         let detail = format!("error converting fieldPath: field label not supported: {}", path.str());
-        out.invalid(&path, path.str(), &detail);
+        out.invalid(path, path.str(), &detail);
     }
 }
 
@@ -150,13 +150,13 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 pub(crate) fn resource_ref(at: &At<'_, '_>, in_volume: bool, out: &mut Causes) {
     let (container, resource) = (at.get("containerName"), at.get("resource"));
     if in_volume && container.is_empty() {
-        out.required(&container, "");
+        out.required(container, "");
     } else if resource.is_empty() {
-        out.required(&resource, "");
+        out.required(resource, "");
     } else if !RESOURCES.contains(&resource.str())
         && !HUGE_PAGES.iter().any(|p| resource.str().starts_with(p))
     {
-        out.unsupported(&resource, resource.str(), RESOURCES);
+        out.unsupported(resource, resource.str(), RESOURCES);
     }
     divisor(at, resource.str(), out);
 }
@@ -177,7 +177,7 @@ fn divisor(at: &At<'_, '_>, resource: &str, out: &mut Causes) {
         "limits.cpu" | "requests.cpu" => {
             if !matches!(amount.as_str(), "1" | "1m") {
                 let detail = "only divisor's values 1m and 1 are supported with the cpu resource";
-                out.invalid(&place, resource, detail);
+                out.invalid(place, resource, detail);
             }
             return;
         }
@@ -188,7 +188,7 @@ fn divisor(at: &At<'_, '_>, resource: &str, out: &mut Causes) {
     };
     if !of_bytes {
         let detail = format!("only divisor's values {bytes} are supported with the {what} resource");
-        out.invalid(&place, resource, &detail);
+        out.invalid(place, resource, &detail);
     }
 }
 
@@ -197,7 +197,7 @@ pub(crate) fn sources(at: &At<'_, '_>, out: &mut Causes) {
     for source in at.items() {
         let prefix = source.get("prefix");
         if !prefix.is_empty() {
-            out.invalid_each(&prefix, prefix.str(), names::check_env_var_name(prefix.str()));
+            out.invalid_each(prefix, prefix.str(), names::check_env_var_name(prefix.str()));
         }
         let mut count = 0;
         for name in ["configMapRef", "secretRef"] {
@@ -208,10 +208,10 @@ pub(crate) fn sources(at: &At<'_, '_>, out: &mut Causes) {
             count += 1;
             let name = reference.get("name");
             if name.is_empty() {
-                out.required(&name, "");
+                out.required(name, "");
             } else {
                 let masked = names::mask_generate_name(name.str());
-                out.invalid_each(&name, name.str(), names::check_dns1123_subdomain(&masked));
+                out.invalid_each(name, name.str(), names::check_dns1123_subdomain(&masked));
             }
         }
         if count == 0 {

@@ -43,17 +43,17 @@ pub(crate) fn limit_range(at: &At<'_, '_>, out: &mut Causes) {
         let kind = limit.get("type");
         let wrong = names::check_qualified_name(kind.str());
         if wrong.is_empty() && !kind.str().contains('/') && !LIMIT_TYPES.contains(&kind.str()) {
-            out.invalid(&kind, kind.str(), "must be a standard limit type or fully qualified");
+            out.invalid(kind, kind.str(), "must be a standard limit type or fully qualified");
         }
-        out.invalid_each(&kind, kind.str(), wrong);
+        out.invalid_each(kind, kind.str(), wrong);
         if !seen.insert(kind.str()) {
-            out.duplicate(&kind, kind.str());
+            out.duplicate(kind, kind.str());
         }
         limit_names(&limit, out);
         let storage = |name| !field(field(limit.value, name), "storage").is_null();
         if kind.str() == "PersistentVolumeClaim" && !storage("min") && !storage("max") {
             let detail = "either minimum or maximum storage value is required, but neither was provided";
-            out.required(&limit.path.child("limits"), detail);
+            out.required(limit.path.child("limits"), detail);
         }
         limit_amounts(&limit, out);
     }
@@ -66,7 +66,7 @@ fn limit_names(limit: &At<'_, '_>, out: &mut Causes) {
         let part = limit.get(name);
         if is_pod && name.starts_with("default") {
             if !part.is_empty() {
-                out.forbidden(&part, "may not be specified when `type` is 'Pod'");
+                out.forbidden(part, "may not be specified when `type` is 'Pod'");
             }
             continue;
         }
@@ -96,7 +96,7 @@ fn limit_amounts(limit: &At<'_, '_>, out: &mut Causes) {
                 && l > h
             {
                 let detail = format!("{} value {l} is greater than {} value {h}", low.0, high.0);
-                out.invalid(&limit.get(part).path.key(key), shown.to_string(), &detail);
+                out.invalid(limit.get(part).path.key(key), shown.to_string(), &detail);
             }
         };
         ordered("min", ("min", min), ("max", max), min);
@@ -112,7 +112,7 @@ fn limit_amounts(limit: &At<'_, '_>, out: &mut Causes) {
         {
             let detail =
                 format!("default value {default} must equal to defaultRequest value {request} in {key}");
-            out.invalid(&limit.get("defaultRequest").path.key(key), request.to_string(), &detail);
+            out.invalid(limit.get("defaultRequest").path.key(key), request.to_string(), &detail);
         }
     }
 }
@@ -129,13 +129,13 @@ fn ratio(
     let part = limit.get("maxLimitRequestRatio");
     let place = part.path.key(key);
     if ratio < Quantity::from_int(1) {
-        out.invalid(&place, ratio.to_string(), &format!("ratio {ratio} is less than 1"));
+        out.invalid(place, ratio.to_string(), &format!("ratio {ratio} is less than 1"));
     }
     if let (Some(min), Some(max)) = (min, max) {
         let most = max.as_f64() / min.as_f64();
         if ratio.as_f64() > most {
             let detail = format!("ratio {ratio} is greater than max/min = {most:.6}");
-            out.invalid(&place, ratio.to_string(), &detail);
+            out.invalid(place, ratio.to_string(), &detail);
         }
     }
 }
@@ -169,7 +169,7 @@ pub(crate) fn resource_quota_update(old: &Value, at: &At<'_, '_>, out: &mut Caus
     let scopes = spec.get("scopes");
     let set = |value| -> BTreeSet<String> { texts(value).map(str::to_string).collect() };
     if set(field(field(old, "spec"), "scopes")) != set(scopes.value) {
-        out.invalid(&scopes, &scopes, "field is immutable");
+        out.invalid(scopes, &scopes, "field is immutable");
     }
 }
 
@@ -203,14 +203,14 @@ fn scopes(spec: &At<'_, '_>, out: &mut Causes) {
     let at = spec.get("scopes");
     for scope in texts(at.value) {
         if !SCOPES.contains(&scope) {
-            out.invalid(&at, &at, "unsupported scope");
+            out.invalid(at, &at, "unsupported scope");
         }
         for _ in unfit(spec, scope) {
-            out.invalid(&at, &at, "unsupported scope applied to resource");
+            out.invalid(at, &at, "unsupported scope applied to resource");
         }
     }
     for _ in 0..conflicts(&texts(at.value).collect()) {
-        out.invalid(&at, &at, "conflicting scopes");
+        out.invalid(at, &at, "conflicting scopes");
     }
 }
 
@@ -221,10 +221,10 @@ fn scope_selector(spec: &At<'_, '_>, out: &mut Causes) {
         let get = |name| At { value: field(expression, name), path: at.path.child(name) };
         let (scope, operator, values) = (get("scopeName"), get("operator"), get("values"));
         if !SCOPES.contains(&scope.str()) {
-            out.invalid(&scope, scope.str(), "unsupported scope");
+            out.invalid(scope, scope.str(), "unsupported scope");
         }
         for _ in unfit(spec, scope.str()) {
-            out.invalid(&at, &selector, "unsupported scope applied to resource");
+            out.invalid(at, &selector, "unsupported scope applied to resource");
         }
         let exists_only = !matches!(scope.str(), "PriorityClass" | "VolumeAttributesClass")
             && SCOPES.contains(&scope.str());
@@ -232,27 +232,27 @@ fn scope_selector(spec: &At<'_, '_>, out: &mut Causes) {
             let detail = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, \
                           ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
                           ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
-            out.invalid(&operator, operator.str(), detail);
+            out.invalid(operator, operator.str(), detail);
         }
         match operator.str() {
             "In" | "NotIn" if values.is_empty() => {
                 out.required(
-                    &values,
+                    values,
                     "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
                 );
             }
             "Exists" | "DoesNotExist" if !values.is_empty() => {
                 let detail =
                     "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
-                out.invalid(&values, &values, detail);
+                out.invalid(values, &values, detail);
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => out.invalid(&operator, other, "not a valid selector operator"),
+            other => out.invalid(operator, other, "not a valid selector operator"),
         }
     }
     let named: BTreeSet<&str> =
         list(at.value).iter().map(|e| super::at::text(field(e, "scopeName"))).collect();
     for _ in 0..conflicts(&named) {
-        out.invalid(&at, &spec.get("scopes"), "conflicting scopes");
+        out.invalid(at, &spec.get("scopes"), "conflicting scopes");
     }
 }

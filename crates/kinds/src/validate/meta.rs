@@ -45,13 +45,13 @@ pub(crate) fn create(object: &At<'_, '_>, namespaced: Option<bool>, names: Names
     let meta = object.get("metadata");
     let generate = meta.get("generateName");
     if !generate.is_empty() {
-        out.invalid_each(&generate, generate.str(), names.check(generate.str(), true));
+        out.invalid_each(generate, generate.str(), names.check(generate.str(), true));
     }
     let name = meta.get("name");
     if name.is_empty() {
-        out.required(&name, "name or generateName is required");
+        out.required(name, "name or generateName is required");
     } else {
-        out.invalid_each(&name, name.str(), names.check(name.str(), false));
+        out.invalid_each(name, name.str(), names.check(name.str(), false));
     }
     namespace(&meta.get("namespace"), namespaced, out);
     rule::not_negative(&meta.get("generation"), out);
@@ -86,12 +86,12 @@ pub(crate) fn update(old: &Value, new: &At<'_, '_>, conditional: bool, out: &mut
     }
     let version = meta.get("resourceVersion");
     if conditional && version.is_empty() {
-        out.invalid(&version, "", "must be specified for an update");
+        out.invalid(version, "", "must be specified for an update");
     }
     let generation = meta.get("generation");
     rule::not_negative(&generation, out);
     if generation.int_or_zero() < field(before, "generation").as_i64().unwrap_or(0) {
-        out.invalid(&generation, generation.int_or_zero(), "must not be decremented");
+        out.invalid(generation, generation.int_or_zero(), "must not be decremented");
     }
     for name in
         ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
@@ -114,7 +114,7 @@ pub(crate) fn immutable_paths(old: &Value, new: &At<'_, '_>, paths: &[&str], out
     for path in paths {
         let value = dig(new.value, path);
         if !same(dig(old, path), value) {
-            out.invalid(&new.path.child(path), value, "field is immutable");
+            out.invalid(new.path.child(path), value, "field is immutable");
         }
     }
 }
@@ -163,14 +163,14 @@ fn owner_reference(at: &At<'_, '_>, out: &mut Causes) {
     let version = at.get("apiVersion");
     let parts: Vec<&str> = version.str().split('/').collect();
     if version.is_empty() {
-        out.required(&version, "must not be empty");
+        out.required(version, "must not be empty");
     } else if parts.len() > 2 || parts.last().is_none_or(|v| v.is_empty()) {
-        out.invalid(&version, version.str(), "must be <group>/<version> or <version>");
+        out.invalid(version, version.str(), "must be <group>/<version> or <version>");
     }
     for name in ["kind", "name", "uid"] {
         let part = at.get(name);
         if part.is_empty() {
-            out.required(&part, "must not be empty");
+            out.required(part, "must not be empty");
         }
     }
     if version.str() == "v1" && at.get("kind").str() == "Event" {
@@ -231,17 +231,17 @@ fn requirement(at: &At<'_, '_>, out: &mut Causes) {
     let values = at.get("values");
     match operator.str() {
         "In" | "NotIn" if values.is_empty() => {
-            out.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+            out.required(values, "must be specified when `operator` is 'In' or 'NotIn'");
         }
         "Exists" | "DoesNotExist" if !values.is_empty() => {
-            out.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            out.forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-        other => out.invalid(&operator, other, "not a valid selector operator"),
+        other => out.invalid(operator, other, "not a valid selector operator"),
     }
     rule::qualified_name(&at.get("key"), out);
     for value in values.items() {
-        out.invalid_each(&value, value.str(), names::check_label_value(value.str()));
+        out.invalid_each(value, value.str(), names::check_label_value(value.str()));
     }
 }
 

@@ -190,7 +190,7 @@ pub(crate) fn ip_list(at: &At<'_, '_>, out: &mut Causes) {
     let mut seen = BTreeSet::new();
     for item in at.items() {
         if !seen.insert(item.get("ip").str()) {
-            out.duplicate(&item, &item);
+            out.duplicate(item, &item);
         }
     }
 }

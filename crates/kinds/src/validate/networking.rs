@@ -37,7 +37,7 @@ pub(crate) fn network_policy(at: &At<'_, '_>, out: &mut Causes) {
     }
     let types = spec.get("policyTypes");
     if types.len() > 2 {
-        return out.invalid(&types, &types, "may not specify more than two policyTypes");
+        return out.invalid(types, &types, "may not specify more than two policyTypes");
     }
     for kind in types.items() {
         rule::one_of(&kind, &["Ingress", "Egress"], out);
@@ -51,17 +51,17 @@ fn policy_port(at: &At<'_, '_>, out: &mut Causes) {
     }
     if port.value.is_string() {
         if let Some(end_port) = end.int() {
-            out.invalid(&end, end_port, "may not be specified when `port` is non-numeric");
+            out.invalid(end, end_port, "may not be specified when `port` is non-numeric");
         }
-        out.invalid_each(&port, port.str(), names::check_port_name(port.str()));
+        out.invalid_each(port, port.str(), names::check_port_name(port.str()));
     } else if let Some(number) = port.int() {
         rule::within(&port, 1, 65535, out);
         if end.int().is_some_and(|end_port| end_port < number) {
-            out.invalid(&end, number, "must be greater than or equal to `port`");
+            out.invalid(end, number, "must be greater than or equal to `port`");
         }
         rule::within(&end, 1, 65535, out);
     } else if let Some(end_port) = end.int() {
-        out.invalid(&end, end_port, "may not be specified when `port` is not specified");
+        out.invalid(end, end_port, "may not be specified when `port` is not specified");
     }
 }
 
@@ -83,14 +83,14 @@ fn policy_peer(at: &At<'_, '_>, out: &mut Causes) {
 fn ip_block(at: &At<'_, '_>, out: &mut Causes) {
     let cidr = at.get("cidr");
     if cidr.is_empty() {
-        return out.required(&cidr, "");
+        return out.required(cidr, "");
     }
     net::cidr(&cidr, out);
     let Some(outer) = Block::parse(cidr.str()) else { return };
     for except in at.get("except").items() {
         net::cidr(&except, out);
         if Block::parse(except.str()).is_some_and(|inner| !outer.strictly_contains(inner)) {
-            out.invalid(&except, except.str(), "must be a strict subset of `cidr`");
+            out.invalid(except, except.str(), "must be a strict subset of `cidr`");
         }
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn ingress(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     let (rules, fallback) = (spec.get("rules"), spec.get("defaultBackend"));
     if rules.is_empty() && !fallback.is_set() {
-        out.invalid(&spec, rules.value, "either `defaultBackend` or `rules` must be specified");
+        out.invalid(spec, rules.value, "either `defaultBackend` or `rules` must be specified");
     }
     if fallback.is_set() {
         backend(&fallback, out);
@@ -157,7 +157,7 @@ fn ingress_paths(at: &At<'_, '_>, out: &mut Causes) {
     for item in at.items() {
         let (path, kind) = (item.get("path"), item.get("pathType"));
         if !kind.is_set() {
-            out.required(&kind, "pathType must be specified");
+            out.required(kind, "pathType must be specified");
             continue;
         }
         match kind.str() {
@@ -165,18 +165,18 @@ fn ingress_paths(at: &At<'_, '_>, out: &mut Causes) {
                 absolute(&path, out);
                 for part in ["//", "/./", "/../", "%2f", "%2F"] {
                     if path.str().contains(part) {
-                        out.invalid(&path, path.str(), &format!("must not contain '{part}'"));
+                        out.invalid(path, path.str(), &format!("must not contain '{part}'"));
                     }
                 }
                 for end in ["/..", "/."] {
                     if path.str().ends_with(end) {
-                        out.invalid(&path, path.str(), &format!("cannot end with '{end}'"));
+                        out.invalid(path, path.str(), &format!("cannot end with '{end}'"));
                     }
                 }
             }
             "ImplementationSpecific" if path.is_empty() => {}
             "ImplementationSpecific" => absolute(&path, out),
-            other => out.unsupported(&kind, other, PATH_TYPES),
+            other => out.unsupported(kind, other, PATH_TYPES),
         }
         backend(&item.get("backend"), out);
     }
@@ -204,7 +204,7 @@ fn service_backend(at: &At<'_, '_>, service: &At<'_, '_>, out: &mut Causes) {
     let (name, number) = (port.get("name"), port.get("number"));
     match (!name.is_empty(), number.int_or_zero() != 0) {
         (true, true) => out.invalid(at, "", "cannot set both port name & port number"),
-        (true, false) => out.invalid_each(&name, name.str(), names::check_port_name(name.str())),
+        (true, false) => out.invalid_each(name, name.str(), names::check_port_name(name.str())),
         (false, true) => rule::within(&number, 1, 65535, out),
         (false, false) => out.required(at, "port name or number is required"),
     }
@@ -220,7 +220,7 @@ pub(crate) fn ingress_class(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     let controller = spec.get("controller");
     if controller.len() > CONTROLLER_MAX {
-        out.too_long(&controller, CONTROLLER_MAX);
+        out.too_long(controller, CONTROLLER_MAX);
     }
     net::domain_path(&controller, out);
     let parameters = spec.get("parameters");
@@ -230,16 +230,16 @@ pub(crate) fn ingress_class(at: &At<'_, '_>, out: &mut Causes) {
     run(REFERENCE, &parameters, out);
     let (scope, namespace) = (parameters.get("scope"), parameters.get("namespace"));
     match scope.str() {
-        "" if !scope.is_set() => out.required(&scope, ""),
+        "" if !scope.is_set() => out.required(scope, ""),
         "Namespace" if !namespace.is_set() => {
-            out.required(&namespace, "`parameters.scope` is set to 'Namespace'");
+            out.required(namespace, "`parameters.scope` is set to 'Namespace'");
         }
         "Namespace" => rule::dns_label(&namespace, out),
         "Cluster" if namespace.is_set() => {
-            out.forbidden(&namespace, "`parameters.scope` is set to 'Cluster'");
+            out.forbidden(namespace, "`parameters.scope` is set to 'Cluster'");
         }
         "Cluster" => {}
-        other => out.unsupported(&scope, other, &["Cluster", "Namespace"]),
+        other => out.unsupported(scope, other, &["Cluster", "Namespace"]),
     }
 }
 
@@ -253,7 +253,7 @@ pub(crate) fn ip_address(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     let parent = spec.get("parentRef");
     if !parent.is_set() {
-        return out.required(&parent, "");
+        return out.required(parent, "");
     }
     run(
         &[
@@ -277,15 +277,15 @@ pub(crate) fn service_cidr(at: &At<'_, '_>, out: &mut Causes) {
     let spec = at.get("spec");
     let blocks = spec.get("cidrs");
     if blocks.is_empty() {
-        return out.required(&blocks, "at least one CIDR required");
+        return out.required(blocks, "at least one CIDR required");
     }
     if blocks.len() > 2 {
-        return out.invalid(&blocks, &spec, "may only hold up to 2 values");
+        return out.invalid(blocks, &spec, "may only hold up to 2 values");
     }
     if blocks.len() == 2 && !net::blocks_are_dual(&blocks) {
         let detail =
             "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
-        return out.invalid(&blocks, &spec, detail);
+        return out.invalid(blocks, &spec, detail);
     }
     for block in blocks.items() {
         net::canonical_cidr(&block, out);

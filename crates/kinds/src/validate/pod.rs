@@ -57,7 +57,7 @@ pub(crate) fn spec(at: &At<'_, '_>, pod_meta: Option<&Value>, out: &mut Causes) 
     let value = at.value;
     let grace = at.get("terminationGracePeriodSeconds");
     if !grace.is_set() {
-        out.required(&grace, "");
+        out.required(grace, "");
     }
     let pod_name = pod_meta.map_or("", |meta| text(field(meta, "name")));
     let volumes_at = at.get("volumes");
@@ -99,7 +99,7 @@ fn pod_resources(at: &At<'_, '_>, scope: &PodScope<'_>, out: &mut Causes) {
         return;
     }
     if own.get("claims").is_set() {
-        out.forbidden(&own.get("claims"), "claims cannot be set for Resources at pod-level");
+        out.forbidden(own.get("claims"), "claims cannot be set for Resources at pod-level");
     }
     resources::requirements(&own, resources::Scope::Pod, &scope.claims, out);
     let requests = own.get("requests");
@@ -107,7 +107,7 @@ fn pod_resources(at: &At<'_, '_>, scope: &PodScope<'_>, out: &mut Causes) {
         let mine = resources::amount(field(requests.value, &name));
         if sum > mine {
             let detail = format!("must be greater than or equal to aggregate container requests of {sum}");
-            out.invalid(&requests.path.key(&name), mine.to_string(), &detail);
+            out.invalid(requests.path.key(&name), mine.to_string(), &detail);
         }
     }
     let limits = own.get("limits");
@@ -121,7 +121,7 @@ fn pod_resources(at: &At<'_, '_>, scope: &PodScope<'_>, out: &mut Causes) {
                 let place = containers.index(index);
                 let place = place.key(name);
                 let detail = format!("must be less than or equal to pod limits of {pod_limit}");
-                out.invalid(&place.child("limits"), mine.to_string(), &detail);
+                out.invalid(place.child("limits"), mine.to_string(), &detail);
             }
         }
     }
@@ -181,7 +181,7 @@ fn host_network_ports(at: &At<'_, '_>, is_pod: bool, out: &mut Causes) {
             let (host, own) = (port.get("hostPort"), port.get("containerPort").int_or_zero());
             let number = host.int_or_zero();
             if (is_pod || number != 0) && number != own {
-                out.invalid(&host, number, "must match `containerPort` when `hostNetwork` is true");
+                out.invalid(host, number, "must match `containerPort` when `hostNetwork` is true");
             }
         }
     }
@@ -193,7 +193,7 @@ fn host_users(at: &At<'_, '_>, scope: &PodScope<'_>, out: &mut Causes) {
     }
     for (name, place) in [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
         if at.get(name).is_true() {
-            out.forbidden(&at.path.child(place), "when `pod.Spec.HostUsers` is false");
+            out.forbidden(at.path.child(place), "when `pod.Spec.HostUsers` is false");
         }
     }
 }
@@ -207,39 +207,39 @@ fn dns_config(spec: &At<'_, '_>, out: &mut Causes) {
     let servers = at.get("nameservers");
     if spec.get("dnsPolicy").str() == "None" {
         if !at.is_set() {
-            return out.required(&at, "must provide `dnsConfig` when `dnsPolicy` is None");
+            return out.required(at, "must provide `dnsConfig` when `dnsPolicy` is None");
         }
         if servers.is_empty() {
             return out
-                .required(&servers, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+                .required(servers, "must provide at least one DNS nameserver when `dnsPolicy` is None");
         }
     }
     if servers.len() > NAMESERVERS_MAX {
-        out.invalid(&servers, &servers, &format!("must not have more than {NAMESERVERS_MAX} nameservers"));
+        out.invalid(servers, &servers, &format!("must not have more than {NAMESERVERS_MAX} nameservers"));
     }
     for server in servers.items() {
         net::ip(&server, out);
     }
     let searches = at.get("searches");
     if searches.len() > SEARCHES_MAX {
-        out.invalid(&searches, &searches, &format!("must not have more than {SEARCHES_MAX} search paths"));
+        out.invalid(searches, &searches, &format!("must not have more than {SEARCHES_MAX} search paths"));
     }
     let joined: usize = searches.items().map(|s| s.len() + 1).sum();
     if joined > SEARCH_CHARS_MAX + 1 {
         let detail = format!(
             "must not have more than {SEARCH_CHARS_MAX} characters (including spaces) in the search list"
         );
-        out.invalid(&searches, &searches, &detail);
+        out.invalid(searches, &searches, &detail);
     }
     for search in searches.items() {
         let name = search.str().strip_suffix('.').unwrap_or(search.str());
         if search.str() != "." {
-            out.invalid_each(&search, name, net::check_subdomain_with_underscore(name));
+            out.invalid_each(search, name, net::check_subdomain_with_underscore(name));
         }
     }
     for option in at.get("options").items() {
         if option.get("name").is_empty() {
-            out.required(&option, "must not be empty");
+            out.required(option, "must not be empty");
         }
     }
 }
@@ -252,7 +252,7 @@ pub(crate) fn template(at: &At<'_, '_>, out: &mut Causes) {
     profiles_match(&at.get("metadata"), &pod, out);
     let ephemeral = pod.get("ephemeralContainers");
     if !ephemeral.is_empty() {
-        out.forbidden(&ephemeral, "ephemeral containers not allowed in pod template");
+        out.forbidden(ephemeral, "ephemeral containers not allowed in pod template");
     }
 }
 
@@ -269,12 +269,12 @@ fn pod_annotations(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
     let mirror = field(at.value, MIRROR);
     if !mirror.is_null() && spec.get("nodeName").is_empty() {
         let detail = "must set spec.nodeName if mirror pod annotation is set";
-        out.invalid(&at.path.key(MIRROR), mirror, detail);
+        out.invalid(at.path.key(MIRROR), mirror, detail);
     }
     if let Some(cost) = field(at.value, DELETION_COST).as_str()
         && !is_deletion_cost(cost)
     {
-        out.invalid(&at.path.key(DELETION_COST), cost, "must be a 32bit integer");
+        out.invalid(at.path.key(DELETION_COST), cost, "must be a 32bit integer");
     }
     for (key, value) in at.entries() {
         if key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER) {
@@ -287,7 +287,8 @@ fn pod_annotations(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
 }
 
 fn is_deletion_cost(text: &str) -> bool {
-    !text.starts_with('+') && !(text.len() > 1 && text.starts_with('0')) && text.parse::<i32>().is_ok()
+    let padded = text.starts_with('+') || (text.len() > 1 && text.starts_with('0'));
+    !padded && text.parse::<i32>().is_ok()
 }
 
 fn seccomp_annotation(profile: &str, place: &super::at::Path<'_>, out: &mut Causes) {
@@ -345,11 +346,11 @@ fn profile_matches(annotation: &Value, at: &At<'_, '_>, what: &str, out: &mut Ca
         _ => return,
     };
     if !kind_matches {
-        out.forbidden(&at.get("type"), &format!("{what} type in annotation and field must match"));
+        out.forbidden(at.get("type"), &format!("{what} type in annotation and field must match"));
     } else if at.get("type").str() == "Localhost"
         && annotation.strip_prefix("localhost/") != file.value.as_str()
     {
-        out.forbidden(&file, &format!("{what} profile in annotation and field must match"));
+        out.forbidden(file, &format!("{what} profile in annotation and field must match"));
     }
 }
 
@@ -364,7 +365,7 @@ pub(crate) fn metadata_and_spec(at: &At<'_, '_>, out: &mut Causes) {
             for source in projected.get("sources").items() {
                 let token = source.get("serviceAccountToken");
                 if token.is_set() {
-                    out.forbidden(&token, "must not be specified when serviceAccountName is not set");
+                    out.forbidden(token, "must not be specified when serviceAccountName is not set");
                 }
             }
         }
@@ -381,10 +382,10 @@ pub(crate) fn create(at: &At<'_, '_>, out: &mut Causes) {
     metadata_and_spec(at, out);
     let pod = at.get("spec");
     if !pod.get("ephemeralContainers").is_empty() {
-        out.forbidden(&pod.get("ephemeralContainers"), "cannot be set on create");
+        out.forbidden(pod.get("ephemeralContainers"), "cannot be set on create");
     }
     if !pod.get("nodeName").is_empty() && !pod.get("schedulingGates").is_empty() {
-        out.forbidden(&pod.get("nodeName"), "cannot be set until all schedulingGates have been cleared");
+        out.forbidden(pod.get("nodeName"), "cannot be set until all schedulingGates have been cleared");
     }
     profiles_match(&at.get("metadata"), &pod, out);
 }

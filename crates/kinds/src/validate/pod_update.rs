@@ -24,7 +24,7 @@ pub(crate) fn update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     for name in ["containers", "initContainers"] {
         let containers = pod.get(name);
         if containers.len() != list(field(before, name)).len() {
-            return out.forbidden(&containers, "pod updates may not add or remove containers");
+            return out.forbidden(containers, "pod updates may not add or remove containers");
         }
     }
     if !deadline(field(before, "activeDeadlineSeconds"), &pod.get("activeDeadlineSeconds"), out) {
@@ -41,7 +41,7 @@ pub(crate) fn update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     }
     if !same(&munged, before) {
         let changes = changes(before, &munged);
-        out.forbidden(&pod, &format!("{UPDATABLE}\n{changes}"));
+        out.forbidden(pod, &format!("{UPDATABLE}\n{changes}"));
     }
 }
 
@@ -59,14 +59,14 @@ fn annotation_changes(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
         if let Some(words) = words(key)
             && field(now.value, key) != value
         {
-            out.forbidden(&now.path.key(key), &format!("may not remove or update {words}"));
+            out.forbidden(now.path.key(key), &format!("may not remove or update {words}"));
         }
     }
     for (key, place) in now.entries() {
         if let Some(words) = words(key)
             && field(before, key).is_null()
         {
-            out.forbidden(&place, &format!("may not add {words}"));
+            out.forbidden(place, &format!("may not add {words}"));
         }
     }
 }
@@ -120,7 +120,7 @@ fn gated(map: &mut Map<String, Value>, before: &Value, pod: &At<'_, '_>, out: &m
     let selector = pod.get("nodeSelector");
     if super::at::entries(old_selector).any(|(key, value)| field(selector.value, key) != value) {
         let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
-        out.invalid(&selector, &selector, detail);
+        out.invalid(selector, &selector, detail);
     }
     map.insert("nodeSelector".to_string(), old_selector.clone());
     const TERMS: &str = "nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
@@ -129,11 +129,11 @@ fn gated(map: &mut Map<String, Value>, before: &Value, pod: &At<'_, '_>, out: &m
     let terms = At { value: dig(affinity.value, TERMS), path: affinity.path.child(TERMS) };
     if !old_terms.is_empty() && old_terms.len() != terms.len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        out.invalid(&terms, &terms, detail);
+        out.invalid(terms, &terms, detail);
     } else {
         for (old, term) in old_terms.iter().zip(terms.items()) {
             if !only_additions(old, term.value) {
-                out.invalid(&term, &term, "only additions are allowed (no mutations or deletions)");
+                out.invalid(term, &term, "only additions are allowed (no mutations or deletions)");
             }
         }
     }
@@ -195,11 +195,11 @@ pub(crate) fn status(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     for condition in now.get("conditions").items() {
         let kind = condition.get("type").str();
         if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
-            out.invalid_each(&condition.path.child("Type"), kind, names::check_qualified_name(kind));
+            out.invalid_each(condition.path.child("Type"), kind, names::check_qualified_name(kind));
         }
     }
     if dig(at.value, "spec.nodeName") != dig(old, "spec.nodeName") {
-        out.forbidden(&now.path.child("nodeName"), "may not be changed directly");
+        out.forbidden(now.path.child("nodeName"), "may not be changed directly");
     }
     let nominated = now.get("nominatedNodeName");
     if !nominated.is_empty() && nominated.value != field(before, "nominatedNodeName") {
@@ -238,7 +238,7 @@ fn stays_ended(before: &Value, at: &At<'_, '_>, policy: &str, init: &Value, out:
             .any(|new| text(field(new, "name")) == name && dig(new, "state.terminated").is_null());
         if lives {
             out.forbidden(
-                &at.path.index(index).child("state"),
+                at.path.index(index).child("state"),
                 "may not be transitioned to non-terminated state",
             );
         }
@@ -250,7 +250,7 @@ fn host_ips(status: &At<'_, '_>, out: &mut Causes) {
     if let Some(first) = ips.items().next() {
         let ip = first.get("ip");
         if ip.str() != status.get("hostIP").str() {
-            out.invalid(&ip, ip.str(), "must be equal to `hostIP`");
+            out.invalid(ip, ip.str(), "must be equal to `hostIP`");
         }
     }
     net::ip_list(&ips, out);

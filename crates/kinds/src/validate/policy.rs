@@ -42,14 +42,14 @@ fn autoscaler_spec(at: &At<'_, '_>, lowest: i64, out: &mut Causes) {
     if let Some(number) = min.int()
         && number < lowest
     {
-        out.invalid(&min, number, &format!("must be greater than or equal to {lowest}"));
+        out.invalid(min, number, &format!("must be greater than or equal to {lowest}"));
     }
     let most = max.int_or_zero();
     if most < 1 {
-        out.invalid(&max, most, "must be greater than 0");
+        out.invalid(max, most, "must be greater than 0");
     }
     if min.int().is_some_and(|min| most < min) {
-        out.invalid(&max, most, "must be greater than or equal to `minReplicas`");
+        out.invalid(max, most, "must be greater than or equal to `minReplicas`");
     }
     run(REFERENCE, &at.get("scaleTargetRef"), out);
     let metrics = at.get("metrics");
@@ -60,7 +60,7 @@ fn autoscaler_spec(at: &At<'_, '_>, lowest: i64, out: &mut Causes) {
     if min.int() == Some(0) && !wakes {
         let detail =
             "must specify at least one Object or External metric to support scaling to zero replicas";
-        out.forbidden(&metrics, detail);
+        out.forbidden(metrics, detail);
     }
     let behavior = at.get("behavior");
     for name in ["scaleUp", "scaleDown"] {
@@ -75,10 +75,10 @@ fn scaling_rules(at: &At<'_, '_>, out: &mut Causes) {
     let window = at.get("stabilizationWindowSeconds");
     if let Some(seconds) = window.int() {
         if seconds < 0 {
-            out.invalid(&window, seconds, "must be greater than or equal to zero");
+            out.invalid(window, seconds, "must be greater than or equal to zero");
         }
         if seconds > WINDOW_MAX {
-            out.invalid(&window, seconds, &format!("must be less than or equal to {WINDOW_MAX}"));
+            out.invalid(window, seconds, &format!("must be less than or equal to {WINDOW_MAX}"));
         }
     }
     let select = at.get("selectPolicy");
@@ -87,35 +87,31 @@ fn scaling_rules(at: &At<'_, '_>, out: &mut Causes) {
     }
     let policies = at.get("policies");
     if policies.is_empty() {
-        out.required(&policies, "must specify at least one Policy");
+        out.required(policies, "must specify at least one Policy");
     }
     for policy in policies.items() {
         rule::one_of(&policy.get("type"), &["Percent", "Pods"], out);
         for name in ["value", "periodSeconds"] {
             let number = policy.get(name);
             if number.int_or_zero() <= 0 {
-                out.invalid(&number, number.int_or_zero(), "must be greater than zero");
+                out.invalid(number, number.int_or_zero(), "must be greater than zero");
             }
         }
         let period = policy.get("periodSeconds");
         if period.int_or_zero() > PERIOD_MAX {
-            out.invalid(
-                &period,
-                period.int_or_zero(),
-                &format!("must be less than or equal to {PERIOD_MAX}"),
-            );
+            out.invalid(period, period.int_or_zero(), &format!("must be less than or equal to {PERIOD_MAX}"));
         }
     }
     let tolerance = at.get("tolerance");
     if tolerance.is_set() && amount(tolerance.value).is_negative() {
-        out.invalid(&tolerance, amount(tolerance.value).to_string(), "must be greater than or equal to 0");
+        out.invalid(tolerance, amount(tolerance.value).to_string(), "must be greater than or equal to 0");
     }
 }
 
 fn metric_spec(at: &At<'_, '_>, out: &mut Causes) {
     let kind = at.get("type");
     if kind.is_empty() {
-        out.required(&kind, "must specify a metric source type");
+        out.required(kind, "must specify a metric source type");
     }
     rule::one_of(&kind, METRIC_TYPES, out);
     let mut present = Vec::new();
@@ -131,14 +127,14 @@ fn metric_spec(at: &At<'_, '_>, out: &mut Causes) {
     let expected = SOURCES.iter().find(|(k, _)| *k == kind.str()).map(|(_, name)| *name);
     match expected {
         Some(name) if !at.get(name).is_set() => {
-            out.required(&at.get(name), "must populate information for the given metric source");
+            out.required(at.get(name), "must populate information for the given metric source");
         }
         Some(_) => {}
         None => rule::one_of(&kind, METRIC_TYPES, out),
     }
     if present.len() != 1 {
         for name in present.iter().filter(|n| Some(**n) != expected) {
-            out.forbidden(&at.get(name), "must populate the given metric source only");
+            out.forbidden(at.get(name), "must populate the given metric source only");
         }
     }
 }
@@ -154,13 +150,13 @@ fn metric_source(name: &str, at: &At<'_, '_>, out: &mut Causes) {
         _ => {
             let resource = at.get("name");
             if resource.is_empty() {
-                out.required(&resource, "must specify a resource name");
+                out.required(resource, "must specify a resource name");
             } else if name == "containerResource" {
                 container_resource(resource.str(), &resource, out);
             }
             let container = at.get("container");
             if name == "containerResource" && container.is_empty() {
-                out.required(&container, "must specify a container");
+                out.required(container, "must specify a container");
             } else if name == "containerResource" {
                 rule::dns_label(&container, out);
             }
@@ -179,17 +175,17 @@ fn target_fits(name: &str, at: &At<'_, '_>, out: &mut Causes) {
             } else {
                 "value for metric or a per-pod target"
             };
-            out.required(&average, &format!("must set either a target {rest}"));
+            out.required(average, &format!("must set either a target {rest}"));
         }
         "external" if value.is_set() && average.is_set() => {
-            out.forbidden(&value, "may not set both a target value for metric and a per-pod target");
+            out.forbidden(value, "may not set both a target value for metric and a per-pod target");
         }
-        "pods" if !average.is_set() => out.required(&average, "must specify a positive target averageValue"),
+        "pods" if !average.is_set() => out.required(average, "must specify a positive target averageValue"),
         "resource" | "containerResource" if !share.is_set() && !average.is_set() => {
-            out.required(&share, "must set either a target raw value or a target utilization");
+            out.required(share, "must set either a target raw value or a target utilization");
         }
         "resource" | "containerResource" if share.is_set() && average.is_set() => {
-            out.forbidden(&average, "may not set both a target raw value and a target utilization");
+            out.forbidden(average, "may not set both a target raw value and a target utilization");
         }
         _ => {}
     }
@@ -204,22 +200,22 @@ fn metric_name(at: &At<'_, '_>, out: &mut Causes) {
 fn metric_target(at: &At<'_, '_>, out: &mut Causes) {
     let kind = at.get("type");
     if kind.is_empty() {
-        out.required(&kind, "must specify a metric target type");
+        out.required(kind, "must specify a metric target type");
     }
     if !matches!(kind.str(), "Utilization" | "Value" | "AverageValue") {
-        out.invalid(&kind, kind.str(), "must be either Utilization, Value, or AverageValue");
+        out.invalid(kind, kind.str(), "must be either Utilization, Value, or AverageValue");
     }
     for name in ["value", "averageValue"] {
         let place = at.get(name);
         if place.is_set() && amount(place.value) <= Quantity::ZERO {
-            out.invalid(&place, amount(place.value).to_string(), "must be positive");
+            out.invalid(place, amount(place.value).to_string(), "must be positive");
         }
     }
     let share = at.get("averageUtilization");
     if let Some(percent) = share.int()
         && percent < 1
     {
-        out.invalid(&share, percent, "must be greater than 0");
+        out.invalid(share, percent, "must be greater than 0");
     }
 }
 
@@ -240,11 +236,7 @@ pub(crate) fn disruption_budget(at: &At<'_, '_>, out: &mut Causes) {
     let (min, max) = (spec.get("minAvailable"), spec.get("maxUnavailable"));
     if min.is_set() && max.is_set() {
         let order = ["minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy"];
-        out.invalid(
-            &spec,
-            in_order(spec.value, &order),
-            "minAvailable and maxUnavailable cannot be both set",
-        );
+        out.invalid(spec, in_order(spec.value, &order), "minAvailable and maxUnavailable cannot be both set");
     }
     for place in [&min, &max] {
         if place.is_set() {

@@ -24,7 +24,7 @@ pub(crate) fn liveness(at: &At<'_, '_>, grace: Option<i64>, out: &mut Causes) {
     probe(at, grace, out);
     let threshold = at.get("successThreshold");
     if threshold.int_or_zero() != 1 {
-        out.invalid(&threshold, threshold.int_or_zero(), "must be 1");
+        out.invalid(threshold, threshold.int_or_zero(), "must be 1");
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn readiness(at: &At<'_, '_>, grace: Option<i64>, out: &mut Causes) {
     probe(at, grace, out);
     let own = at.get("terminationGracePeriodSeconds");
     if own.is_set() {
-        out.invalid(&own, &own, "must not be set for readinessProbes");
+        out.invalid(own, &own, "must not be set for readinessProbes");
     }
 }
 
@@ -47,7 +47,7 @@ fn probe(at: &At<'_, '_>, grace: Option<i64>, out: &mut Causes) {
     if let Some(seconds) = own.int()
         && seconds <= 0
     {
-        out.invalid(&own, seconds, "must be greater than 0");
+        out.invalid(own, seconds, "must be greater than 0");
     }
 }
 
@@ -69,14 +69,14 @@ fn handler(at: &At<'_, '_>, types: &[&str], grace: Option<i64>, out: &mut Causes
             continue;
         }
         if found {
-            out.forbidden(&place, "may not specify more than 1 handler type");
+            out.forbidden(place, "may not specify more than 1 handler type");
             continue;
         }
         found = true;
         match *name {
             "exec" => {
                 if place.get("command").is_empty() {
-                    out.required(&place.get("command"), "");
+                    out.required(place.get("command"), "");
                 }
             }
             "httpGet" => http_get(&place, out),
@@ -93,7 +93,7 @@ fn handler(at: &At<'_, '_>, types: &[&str], grace: Option<i64>, out: &mut Causes
 fn http_get(at: &At<'_, '_>, out: &mut Causes) {
     let path = at.get("path");
     if path.is_empty() {
-        out.required(&path, "");
+        out.required(path, "");
     }
     port_or_name(&at.get("port"), out);
     rule::one_of(&at.get("scheme"), &["HTTP", "HTTPS"], out);
@@ -103,7 +103,7 @@ fn http_get(at: &At<'_, '_>, out: &mut Causes) {
         if name.is_empty() || !name.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric()) {
             let message = "a valid HTTP header must consist of alphanumeric characters or '-'";
             let detail = names::regex_error(message, "[-A-Za-z0-9]+", &["X-Header-Name"]);
-            out.invalid(&headers, name, &detail);
+            out.invalid(headers, name, &detail);
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn sources(volume: &At<'_, '_>, out: &mut Causes) {
             count += 1;
         }
         if count > 1 {
-            out.forbidden(&source, "may not specify more than 1 volume type per source");
+            out.forbidden(source, "may not specify more than 1 volume type per source");
         }
     }
 }
@@ -67,7 +67,7 @@ fn take<'v>(
 fn keyed<'v>(volume: &At<'v, '_>, source: &At<'v, '_>, taken: &mut BTreeSet<&'v str>, out: &mut Causes) {
     let name = source.get("name");
     if name.is_empty() {
-        out.required(&name, "");
+        out.required(name, "");
     }
     for item in source.get("items").items() {
         key_to_path(&item, out);
@@ -78,15 +78,15 @@ fn keyed<'v>(volume: &At<'v, '_>, source: &At<'v, '_>, taken: &mut BTreeSet<&'v 
 fn service_account_token(volume: &At<'_, '_>, token: &At<'_, '_>, out: &mut Causes) {
     let seconds = token.get("expirationSeconds");
     if seconds.int_or_zero() < TOKEN_MIN_SECONDS {
-        out.invalid(&seconds, seconds.int_or_zero(), "may not specify a duration less than 10 minutes");
+        out.invalid(seconds, seconds.int_or_zero(), "may not specify a duration less than 10 minutes");
     }
     if seconds.int_or_zero() > TOKEN_MAX_SECONDS {
-        out.invalid(&seconds, seconds.int_or_zero(), "may not specify a duration larger than 2^32 seconds");
+        out.invalid(seconds, seconds.int_or_zero(), "may not specify a duration larger than 2^32 seconds");
     }
     let place = volume.path.child("path");
     let path = token.get("path").str();
     if path.is_empty() {
-        out.required(&place, "");
+        out.required(place, "");
     } else {
         file_path(path, &place, out);
     }
@@ -98,18 +98,18 @@ fn trust_bundle<'v>(volume: &At<'v, '_>, at: &At<'v, '_>, taken: &mut BTreeSet<&
         (true, true) => out.invalid(at, at, "only one of name and signerName may be used"),
         (true, false) => {
             if name.is_empty() {
-                out.required(&name, "must be a valid object name");
+                out.required(name, "must be a valid object name");
             }
             for sentence in names::check_dns1123_subdomain(name.str().rsplit(':').next().unwrap_or("")) {
-                out.invalid(&name, name.str(), &format!("not a valid clustertrustbundlename: {sentence}"));
+                out.invalid(name, name.str(), &format!("not a valid clustertrustbundlename: {sentence}"));
             }
             if selector.is_set() {
-                out.invalid(&selector, &selector, "labelSelector must be unset if name is specified");
+                out.invalid(selector, &selector, "labelSelector must be unset if name is specified");
             }
         }
         (false, true) => {
             if signer.is_empty() {
-                out.required(&signer, "must be a valid signer name");
+                out.required(signer, "must be a valid signer name");
             }
             label_selector(&selector, out);
         }
@@ -117,7 +117,7 @@ fn trust_bundle<'v>(volume: &At<'v, '_>, at: &At<'v, '_>, taken: &mut BTreeSet<&
     }
     let path = at.get("path");
     if path.is_empty() {
-        out.required(&path, "");
+        out.required(path, "");
     }
     file_path(path.str(), &path.path, out);
     if !taken.insert(path.str()) {

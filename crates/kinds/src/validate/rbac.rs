@@ -28,7 +28,7 @@ pub(crate) fn cluster_role(at: &At<'_, '_>, out: &mut Causes) {
     }
     let selectors = aggregation.get("clusterRoleSelectors");
     if selectors.is_empty() {
-        out.required(&selectors, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+        out.required(selectors, "at least one clusterRoleSelector required if aggregationRule is non-nil");
     }
     for selector in selectors.items() {
         label_selector(&selector, out);
@@ -40,10 +40,10 @@ fn policy_rule(at: &At<'_, '_>, namespaced: bool, out: &mut Causes) {
     let urls = at.get("nonResourceURLs");
     if !urls.is_empty() {
         if namespaced {
-            out.invalid(&urls, &urls, "namespaced rules cannot apply to non-resource URLs");
+            out.invalid(urls, &urls, "namespaced rules cannot apply to non-resource URLs");
         }
         if ["apiGroups", "resources", "resourceNames"].iter().any(|name| !at.get(name).is_empty()) {
-            out.invalid(&urls, &urls, "rules cannot apply to both regular resources and non-resource URLs");
+            out.invalid(urls, &urls, "rules cannot apply to both regular resources and non-resource URLs");
         }
         return;
     }
@@ -80,23 +80,23 @@ fn binding(at: &At<'_, '_>, namespaced: bool, kinds: &[&str], out: &mut Causes) 
 fn binding_subject(at: &At<'_, '_>, namespaced: bool, out: &mut Causes) {
     let (name, group, namespace) = (at.get("name"), at.get("apiGroup"), at.get("namespace"));
     if name.is_empty() {
-        out.required(&name, "");
+        out.required(name, "");
     }
     match at.get("kind").str() {
         "ServiceAccount" => {
             if !name.is_empty() {
-                out.invalid_each(&name, name.str(), names::check_dns1123_subdomain(name.str()));
+                out.invalid_each(name, name.str(), names::check_dns1123_subdomain(name.str()));
             }
             if !group.is_empty() {
-                out.unsupported(&group, group.str(), &[""]);
+                out.unsupported(group, group.str(), &[""]);
             }
             if !namespaced && namespace.is_empty() {
-                out.required(&namespace, "");
+                out.required(namespace, "");
             }
         }
         "User" => one_of(&group, &[GROUP], out),
         "Group" => one_of(&group, &[GROUP], out),
-        other => out.unsupported(&at.get("kind"), other, &["ServiceAccount", "User", "Group"]),
+        other => out.unsupported(at.get("kind"), other, &["ServiceAccount", "User", "Group"]),
     }
 }
 
@@ -104,6 +104,6 @@ fn binding_subject(at: &At<'_, '_>, namespaced: bool, out: &mut Causes) {
 pub(crate) fn binding_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let role = at.get("roleRef");
     if field(old, "roleRef") != role.value {
-        out.invalid(&role, in_order(role.value, &["apiGroup", "kind", "name"]), "cannot change roleRef");
+        out.invalid(role, in_order(role.value, &["apiGroup", "kind", "name"]), "cannot change roleRef");
     }
 }

@@ -179,11 +179,11 @@ fn claim_names(at: &At<'_, '_>, known: &BTreeSet<&str>, out: &mut Causes) {
     for claim in at.items() {
         let (name, request) = (claim.get("name").str(), claim.get("request"));
         if name.is_empty() {
-            out.required(&claim, "");
+            out.required(claim, "");
             continue;
         }
         if seen.contains(name) {
-            out.duplicate(&claim, name);
+            out.duplicate(claim, name);
         } else {
             let mut key = name.to_string();
             if !request.is_empty() {
@@ -192,7 +192,7 @@ fn claim_names(at: &At<'_, '_>, known: &BTreeSet<&str>, out: &mut Causes) {
             }
             let overlaps = request.is_empty() && seen.iter().any(|k| k.split('/').next() == Some(name));
             if seen.contains(&key) || overlaps {
-                out.duplicate(&claim, key.as_str());
+                out.duplicate(claim, key.as_str());
             }
             seen.insert(key);
         }
@@ -204,7 +204,7 @@ fn claim_names(at: &At<'_, '_>, known: &BTreeSet<&str>, out: &mut Causes) {
                 format!(": {}", names.join(", "))
             };
             out.not_found_as(
-                &claim,
+                claim,
                 name,
                 &format!("must be one of the names in pod.spec.resourceClaims{rest}"),
             );

@@ -42,7 +42,7 @@ pub(crate) fn affinity(at: &At<'_, '_>, out: &mut Causes) {
 fn weight(at: &At<'_, '_>, out: &mut Causes) {
     let weight = at.get("weight");
     if !(1..=100).contains(&weight.int_or_zero()) {
-        out.invalid(&weight, weight.int_or_zero(), "must be in the range 1-100");
+        out.invalid(weight, weight.int_or_zero(), "must be in the range 1-100");
     }
 }
 
@@ -50,7 +50,7 @@ fn weight(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn node_selector(at: &At<'_, '_>, out: &mut Causes) {
     let terms = at.get("nodeSelectorTerms");
     if terms.is_empty() {
-        return out.required(&terms, "must have at least one node selector term");
+        return out.required(terms, "must have at least one node selector term");
     }
     for term in terms.items() {
         node_term(&term, true, out);
@@ -70,21 +70,21 @@ fn node_requirement(at: &At<'_, '_>, check_values: bool, out: &mut Causes) {
     let (operator, values) = (at.get("operator"), at.get("values"));
     match operator.str() {
         "In" | "NotIn" if values.is_empty() => {
-            out.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+            out.required(values, "must be specified when `operator` is 'In' or 'NotIn'");
         }
         "Exists" | "DoesNotExist" if !values.is_empty() => {
-            out.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            out.forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
         }
         "Gt" | "Lt" if values.len() != 1 => {
-            out.required(&values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+            out.required(values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-        other => out.invalid(&operator, other, "not a valid selector operator"),
+        other => out.invalid(operator, other, "not a valid selector operator"),
     }
     qualified_name(&at.get("key"), out);
     if check_values {
         for value in values.items() {
-            out.invalid_each(&value, value.str(), names::check_label_value(value.str()));
+            out.invalid_each(value, value.str(), names::check_label_value(value.str()));
         }
     }
 }
@@ -94,13 +94,13 @@ fn node_field(at: &At<'_, '_>, out: &mut Causes) {
     match operator.str() {
         "In" | "NotIn" if values.len() != 1 => {
             let detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
-            out.required(&values, detail);
+            out.required(values, detail);
         }
         "In" | "NotIn" => {}
-        other => out.invalid(&operator, other, "not a valid selector operator"),
+        other => out.invalid(operator, other, "not a valid selector operator"),
     }
     if key.str() != "metadata.name" {
-        return out.invalid(&key, key.str(), "not a valid field selector key");
+        return out.invalid(key, key.str(), "not a valid field selector key");
     }
     for value in values.items() {
         rule::dns_subdomain(&value, out);
@@ -116,7 +116,7 @@ fn pod_term(at: &At<'_, '_>, out: &mut Causes) {
     match_label_keys(at, out);
     let key = at.get("topologyKey");
     if key.is_empty() {
-        out.required(&key, NO_EMPTY_KEY);
+        out.required(key, NO_EMPTY_KEY);
     }
     qualified_name(&key, out);
 }
@@ -142,13 +142,13 @@ fn match_label_keys(at: &At<'_, '_>, out: &mut Causes) {
         if selected.contains(key)
             && let Some(index) = texts(wanted.value).position(|k| k == key)
         {
-            out.invalid(&at.path.index(index), key, IN_BOTH);
+            out.invalid(at.path.index(index), key, IN_BOTH);
         }
         selected.insert(key);
     }
     for key in wanted.items() {
         if texts(unwanted.value).any(|other| other == key.str()) {
-            out.invalid(&key, key.str(), "exists in both matchLabelKeys and mismatchLabelKeys");
+            out.invalid(key, key.str(), "exists in both matchLabelKeys and mismatchLabelKeys");
         }
     }
 }
@@ -158,11 +158,11 @@ pub(crate) fn spread(at: &At<'_, '_>, out: &mut Causes) {
     for (index, constraint) in at.items().enumerate() {
         let skew = constraint.get("maxSkew");
         if skew.int_or_zero() <= 0 {
-            out.invalid(&skew, skew.int_or_zero(), "must be greater than zero");
+            out.invalid(skew, skew.int_or_zero(), "must be greater than zero");
         }
         let (key, action) = (constraint.get("topologyKey"), constraint.get("whenUnsatisfiable"));
         if key.is_empty() {
-            out.required(&key, NO_EMPTY_KEY);
+            out.required(key, NO_EMPTY_KEY);
         }
         rule::one_of(&action, &["DoNotSchedule", "ScheduleAnyway"], out);
         let repeated = list(at.value).iter().skip(index + 1).any(|other| {
@@ -171,7 +171,7 @@ pub(crate) fn spread(at: &At<'_, '_>, out: &mut Causes) {
         });
         if repeated {
             let place = constraint.path.child("{topologyKey, whenUnsatisfiable}");
-            out.duplicate(&place, format!("{{{}, {}}}", key.str(), action.str()));
+            out.duplicate(place, format!("{{{}, {}}}", key.str(), action.str()));
         }
         min_domains(&constraint, action.str(), out);
         for name in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
@@ -189,11 +189,11 @@ fn min_domains(at: &At<'_, '_>, action: &str, out: &mut Causes) {
     let domains = at.get("minDomains");
     let Some(number) = domains.int() else { return };
     if number <= 0 {
-        out.invalid(&domains, number, "must be greater than zero");
+        out.invalid(domains, number, "must be greater than zero");
     }
     if action != "DoNotSchedule" {
         let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
-        out.invalid(&domains, number, &detail);
+        out.invalid(domains, number, &detail);
     }
 }
 
@@ -203,7 +203,7 @@ fn spread_keys(at: &At<'_, '_>, out: &mut Causes) {
         return;
     }
     if !selector.is_set() {
-        out.forbidden(&keys, NO_SELECTOR);
+        out.forbidden(keys, NO_SELECTOR);
     }
     let selected: BTreeSet<&str> = entries(field(selector.value, "matchLabels"))
         .map(|(key, _)| key)
@@ -212,7 +212,7 @@ fn spread_keys(at: &At<'_, '_>, out: &mut Causes) {
     for key in keys.items() {
         qualified_name(&key, out);
         if selected.contains(key.str()) {
-            out.invalid(&key, key.str(), IN_BOTH);
+            out.invalid(key, key.str(), IN_BOTH);
         }
     }
 }
@@ -227,31 +227,31 @@ pub(crate) fn tolerations(at: &At<'_, '_>, out: &mut Causes) {
         } else if operator.str() != "Exists" {
             let detail =
                 "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            out.invalid(&operator, operator.str(), detail);
+            out.invalid(operator, operator.str(), detail);
         }
         if toleration.get("tolerationSeconds").is_set() && effect.str() != "NoExecute" {
             let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-            out.invalid(&effect, effect.str(), detail);
+            out.invalid(effect, effect.str(), detail);
         }
         match operator.str() {
             "Equal" | "" => {
                 let wrong = names::check_label_value(value.str());
                 if !wrong.is_empty() {
-                    out.invalid(&operator, value.str(), &wrong.join(";"));
+                    out.invalid(operator, value.str(), &wrong.join(";"));
                 }
             }
             "Exists" => {
                 if !value.is_empty() {
-                    out.invalid(&operator, value.str(), "value must be empty when `operator` is 'Exists'");
+                    out.invalid(operator, value.str(), "value must be empty when `operator` is 'Exists'");
                 }
             }
             "Lt" | "Gt" => {
                 if value.str().parse::<i64>().is_err() {
                     let detail = "value must be a valid integer when operator is 'Lt' or 'Gt'";
-                    out.invalid(&value, value.str(), detail);
+                    out.invalid(value, value.str(), detail);
                 }
             }
-            other => out.unsupported(&operator, other, &["Equal", "Exists"]),
+            other => out.unsupported(operator, other, &["Equal", "Exists"]),
         }
         if !effect.is_empty() {
             rule::one_of(&effect, EFFECTS, out);
@@ -280,9 +280,9 @@ pub(crate) fn scheduling_gates(at: &At<'_, '_>, out: &mut Causes) {
     let mut seen = BTreeSet::new();
     for gate in at.items() {
         let name = gate.get("name");
-        out.invalid_each(&gate, name.str(), names::check_qualified_name(name.str()));
+        out.invalid_each(gate, name.str(), names::check_qualified_name(name.str()));
         if !seen.insert(name.str()) {
-            out.duplicate(&gate, name.str());
+            out.duplicate(gate, name.str());
         }
     }
 }
@@ -294,7 +294,7 @@ pub(crate) fn only_deleted_gates(old: &Value, at: &At<'_, '_>, out: &mut Causes)
         let name = gate.get("name");
         if !before.contains(name.str()) {
             let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", name.str());
-            out.forbidden(&name, &detail);
+            out.forbidden(name, &detail);
         }
     }
 }
@@ -307,11 +307,11 @@ pub(crate) fn taints(at: &At<'_, '_>, out: &mut Causes) {
         qualified_name(&key, out);
         let wrong = names::check_label_value(value.str());
         if !wrong.is_empty() {
-            out.invalid(&value, value.str(), &wrong.join(";"));
+            out.invalid(value, value.str(), &wrong.join(";"));
         }
         rule::must_be(&effect, EFFECTS, out);
         if !seen.entry(effect.str()).or_default().insert(key.str()) {
-            out.duplicate_as(&taint, &taint, "taints must be unique by key and effect pair");
+            out.duplicate_as(taint, &taint, "taints must be unique by key and effect pair");
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn pod(at: &At<'_, '_>, spec: &Value, out: &mut Causes) {
     // The API server's own type keeps these two beside the security context, and so do its paths.
     if host("shareProcessNamespace") && host("hostPID") {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
-        out.invalid(&at.path.child("shareProcessNamespace"), true, detail);
+        out.invalid(at.path.child("shareProcessNamespace"), true, detail);
     }
     sysctls(&at.get("sysctls"), host("hostNetwork"), host("hostIPC"), out);
     run(POD_POLICIES, at, out);
@@ -48,18 +48,18 @@ fn sysctls(at: &At<'_, '_>, host_network: bool, host_ipc: bool, out: &mut Causes
     for item in at.items() {
         let name = item.get("name");
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
         } else if !is_sysctl(name.str()) {
             let detail = format!("must have at most 253 characters and match regex {SYSCTL_FMT}");
-            out.invalid(&name, name.str(), &detail);
+            out.invalid(name, name.str(), &detail);
         } else if seen.contains(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         let plain = name.str().replace('/', ".");
         if host_network && plain.starts_with("net.") {
-            out.invalid(&name, name.str(), "may not be specified when 'hostNetwork' is true");
+            out.invalid(name, name.str(), "may not be specified when 'hostNetwork' is true");
         } else if host_ipc && is_ipc_sysctl(&plain) {
-            out.invalid(&name, name.str(), "may not be specified when 'hostIPC' is true");
+            out.invalid(name, name.str(), "may not be specified when 'hostIPC' is true");
         }
         seen.insert(name.str());
     }
@@ -90,7 +90,7 @@ pub(crate) fn container(at: &At<'_, '_>, host_users: bool, out: &mut Causes) {
     if proc_mount.is_set() {
         rule::one_of(&proc_mount, &["Default", "Unmasked"], out);
         if host_users && proc_mount.str() == "Unmasked" {
-            out.invalid(&proc_mount, "Unmasked", "`hostUsers` must be false to use `Unmasked`");
+            out.invalid(proc_mount, "Unmasked", "`hostUsers` must be false to use `Unmasked`");
         }
     }
     run(&[r("seccompProfile", Check::With(seccomp))], at, out);
@@ -113,14 +113,14 @@ pub(crate) fn container(at: &At<'_, '_>, host_users: bool, out: &mut Causes) {
 fn seccomp(at: &At<'_, '_>, out: &mut Causes) {
     let (kind, file) = (at.get("type"), at.get("localhostProfile"));
     if kind.is_empty() {
-        out.required(&kind, "type is required when seccompProfile is set");
+        out.required(kind, "type is required when seccompProfile is set");
     } else {
         rule::one_of(&kind, SECCOMP_TYPES, out);
     }
     match (kind.str() == "Localhost", file.is_set()) {
-        (true, false) => out.required(&file, "must be set when seccomp type is Localhost"),
+        (true, false) => out.required(file, "must be set when seccomp type is Localhost"),
         (true, true) => descending_path(file.str(), &file.path, out),
-        (false, true) => out.invalid(&file, at, "can only be set when seccomp type is Localhost"),
+        (false, true) => out.invalid(file, at, "can only be set when seccomp type is Localhost"),
         (false, false) => {}
     }
 }
@@ -131,45 +131,45 @@ fn app_armor(at: &At<'_, '_>, out: &mut Causes) {
         "Localhost" => {
             let trimmed = file.str().trim();
             if file.is_set() && trimmed != file.str() {
-                out.invalid(&file, file.str(), "must not be padded with whitespace");
+                out.invalid(file, file.str(), "must not be padded with whitespace");
             } else if trimmed.is_empty() {
-                out.required(&file, "must be set when AppArmor type is Localhost");
+                out.required(file, "must be set when AppArmor type is Localhost");
             }
             if file.len() > APP_ARMOR_PATH_MAX {
-                out.too_long(&file, APP_ARMOR_PATH_MAX);
+                out.too_long(file, APP_ARMOR_PATH_MAX);
             }
         }
         "RuntimeDefault" | "Unconfined" => {
             if file.is_set() {
-                out.invalid(&file, &file, "can only be set when AppArmor type is Localhost");
+                out.invalid(file, &file, "can only be set when AppArmor type is Localhost");
             }
         }
-        "" => out.required(&kind, "type is required when appArmorProfile is set"),
-        other => out.unsupported(&kind, other, SECCOMP_TYPES),
+        "" => out.required(kind, "type is required when appArmorProfile is set"),
+        other => out.unsupported(kind, other, SECCOMP_TYPES),
     }
 }
 
 fn windows(at: &At<'_, '_>, out: &mut Causes) {
     let name = at.get("gmsaCredentialSpecName");
     if name.is_set() {
-        out.invalid_each(&name, name.str(), names::check_dns1123_subdomain(name.str()));
+        out.invalid_each(name, name.str(), names::check_dns1123_subdomain(name.str()));
     }
     let spec = at.get("gmsaCredentialSpec");
     if spec.is_set() && spec.is_empty() {
-        out.invalid(&spec, "", "gmsaCredentialSpec cannot be an empty string");
+        out.invalid(spec, "", "gmsaCredentialSpec cannot be an empty string");
     } else if spec.len() > GMSA_SPEC_MAX {
-        out.invalid(&spec, spec.str(), "gmsaCredentialSpec size must be under 64 KiB");
+        out.invalid(spec, spec.str(), "gmsaCredentialSpec size must be under 64 KiB");
     }
     let user = at.get("runAsUserName");
     if !user.is_set() {
         return;
     }
     if user.is_empty() {
-        out.invalid(&user, "", "runAsUserName cannot be an empty string");
+        out.invalid(user, "", "runAsUserName cannot be an empty string");
     } else if user.str().chars().any(char::is_control) {
-        out.invalid(&user, user.str(), "runAsUserName cannot contain control characters");
+        out.invalid(user, user.str(), "runAsUserName cannot contain control characters");
     } else if user.str().matches('\\').count() > 1 {
-        out.invalid(&user, user.str(), "runAsUserName cannot contain more than one backslash");
+        out.invalid(user, user.str(), "runAsUserName cannot contain more than one backslash");
     } else {
         windows_user(&user, out);
     }
@@ -238,14 +238,14 @@ pub(crate) fn operating_system(spec: &At<'_, '_>, out: &mut Causes) {
     }
     let name = os.get("name");
     let (on_spec, on_pod, on_container, detail): (&[&str], &[&str], &[&str], &str) = match name.str() {
-        "" => return out.required(&name, "cannot be empty"),
+        "" => return out.required(name, "cannot be empty"),
         "linux" => {
             (&[], &["windowsOptions"], &["windowsOptions"], "windows options cannot be set for a linux pod")
         }
         "windows" => {
             (NOT_WINDOWS_SPEC, NOT_WINDOWS_POD, NOT_WINDOWS_CONTAINER, "cannot be set for a windows pod")
         }
-        other => return out.unsupported(&os, other, &["linux", "windows"]),
+        other => return out.unsupported(os, other, &["linux", "windows"]),
     };
     forbid(spec, on_spec, detail, out);
     forbid(&spec.get("securityContext"), on_pod, detail, out);
@@ -261,7 +261,7 @@ fn forbid(at: &At<'_, '_>, names: &[&str], detail: &str, out: &mut Causes) {
         let place = at.get(name);
         let is_off = place.value.as_bool() == Some(false) && matches!(*name, "hostPID" | "hostIPC");
         if place.is_set() && !is_off {
-            out.forbidden(&place, detail);
+            out.forbidden(place, detail);
         }
     }
 }

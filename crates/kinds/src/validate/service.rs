@@ -57,7 +57,7 @@ pub(crate) fn service(at: &At<'_, '_>, out: &mut Causes) {
     let ports = spec.get("ports");
     let headless = is_headless(spec.value);
     if ports.is_empty() && !headless && kind.str() != "ExternalName" {
-        out.required(&ports, "");
+        out.required(ports, "");
     }
     by_type(&spec, headless, out);
     let mut seen = BTreeSet::new();
@@ -65,12 +65,12 @@ pub(crate) fn service(at: &At<'_, '_>, out: &mut Causes) {
         let name = port.get("name");
         if name.is_empty() {
             if ports.len() > 1 {
-                out.required(&name, "");
+                out.required(name, "");
             }
         } else {
             dns_label(&name, out);
             if !seen.insert(name.str()) {
-                out.duplicate(&name, name.str());
+                out.duplicate(name, name.str());
             }
         }
         run(PORT, &port, out);
@@ -98,23 +98,23 @@ fn by_type(spec: &At<'_, '_>, headless: bool, out: &mut Causes) {
     match kind.str() {
         "LoadBalancer" | "NodePort" if headless => {
             let detail = format!("may not be set to 'None' for {} services", kind.str());
-            out.invalid(&spec.get("clusterIPs").path.index(0), "None", &detail);
+            out.invalid(spec.get("clusterIPs").path.index(0), "None", &detail);
         }
         "ExternalName" => {
             for name in ["clusterIPs", "ipFamilies"] {
                 if !spec.get(name).is_empty() {
-                    out.forbidden(&spec.get(name), NOT_EXTERNAL_NAME);
+                    out.forbidden(spec.get(name), NOT_EXTERNAL_NAME);
                 }
             }
             if spec.get("ipFamilyPolicy").is_set() {
-                out.forbidden(&spec.get("ipFamilyPolicy"), NOT_EXTERNAL_NAME);
+                out.forbidden(spec.get("ipFamilyPolicy"), NOT_EXTERNAL_NAME);
             }
             let name = spec.get("externalName");
             let host = name.str().strip_suffix('.').unwrap_or(name.str());
             if host.is_empty() {
-                out.required(&name, "");
+                out.required(name, "");
             } else {
-                out.invalid_each(&name, host, names::check_dns1123_subdomain(host));
+                out.invalid_each(name, host, names::check_dns1123_subdomain(host));
             }
         }
         _ => {}
@@ -135,11 +135,11 @@ fn affinity(spec: &At<'_, '_>, out: &mut Causes) {
             }
             if !(1..=AFFINITY_MAX_SECONDS).contains(&seconds.int_or_zero()) {
                 let detail = format!("must be greater than 0 and less than {AFFINITY_MAX_SECONDS}");
-                out.invalid(&seconds, &seconds, &detail);
+                out.invalid(seconds, &seconds, &detail);
             }
         }
         "None" if config.is_set() => {
-            out.forbidden(&config, "must not be set when session affinity is None");
+            out.forbidden(config, "must not be set when session affinity is None");
         }
         _ => {}
     }
@@ -150,19 +150,19 @@ fn cluster_ips(spec: &At<'_, '_>, out: &mut Causes) {
     let first = ips.items().next().map(|f| f.str()).unwrap_or("");
     if !ip.is_empty() {
         if ips.is_empty() {
-            out.required(&ips, "");
+            out.required(ips, "");
         } else if first != ip.str() {
-            out.invalid(&ips, &ips, "first value must match `clusterIP`");
+            out.invalid(ips, &ips, "first value must match `clusterIP`");
         }
     } else if !ips.is_empty() {
-        out.invalid(&ips, &ips, "must be empty when `clusterIP` is not specified");
+        out.invalid(ips, &ips, "must be empty when `clusterIP` is not specified");
     }
     families(spec, out);
     let mark = out.len();
     for (index, item) in ips.items().enumerate() {
         if index == 0 && item.str() == "None" {
             if ips.len() > 1 {
-                out.invalid(&ips, &ips, "'None' must be the first and only value");
+                out.invalid(ips, &ips, "'None' must be the first and only value");
             }
         } else {
             net::ip(&item, out);
@@ -170,13 +170,13 @@ fn cluster_ips(spec: &At<'_, '_>, out: &mut Causes) {
     }
     let has_invalid = out.len() != mark;
     if ips.len() > 2 {
-        out.invalid(&ips, &ips, "may only hold up to 2 values");
+        out.invalid(ips, &ips, "may only hold up to 2 values");
     }
     if has_invalid {
         return;
     }
     if ips.len() > 1 && !net::are_dual(&ips) {
-        out.invalid(&ips, &ips, ONE_PER_FAMILY);
+        out.invalid(ips, &ips, ONE_PER_FAMILY);
     }
     if is_headless(spec.value) {
         return;
@@ -186,7 +186,7 @@ fn cluster_ips(spec: &At<'_, '_>, out: &mut Causes) {
         let wanted = text(family);
         if (wanted == "IPv4" && is_v6) || (wanted == "IPv6" && !is_v6) {
             let detail = format!("expected an {wanted} value as indicated by `ipFamilies[{index}]`");
-            out.invalid(&item, item.str(), &detail);
+            out.invalid(item, item.str(), &detail);
         }
     }
 }
@@ -196,7 +196,7 @@ fn families(spec: &At<'_, '_>, out: &mut Causes) {
     for family in spec.get("ipFamilies").items() {
         rule::one_of(&family, &["IPv4", "IPv6"], out);
         if !seen.insert(family.str()) {
-            out.duplicate(&family, family.str());
+            out.duplicate(family, family.str());
         }
     }
     let policy = spec.get("ipFamilyPolicy");
@@ -210,7 +210,7 @@ fn port_collisions(spec: &At<'_, '_>, out: &mut Causes) {
     if spec.get("type").str() == "ClusterIP" {
         for port in ports.items() {
             if port.get("nodePort").int_or_zero() != 0 {
-                out.forbidden(&port.get("nodePort"), "may not be used when `type` is 'ClusterIP'");
+                out.forbidden(port.get("nodePort"), "may not be used when `type` is 'ClusterIP'");
             }
         }
     }
@@ -219,7 +219,7 @@ fn port_collisions(spec: &At<'_, '_>, out: &mut Causes) {
         let number = port.get("nodePort");
         let taken = !node_ports.insert((port.get("protocol").str(), number.int_or_zero()));
         if number.int_or_zero() != 0 && taken {
-            out.duplicate(&number, number.int_or_zero());
+            out.duplicate(number, number.int_or_zero());
         }
     }
     let mut own = BTreeSet::new();
@@ -230,7 +230,7 @@ fn port_collisions(spec: &At<'_, '_>, out: &mut Causes) {
                 "Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0,
             });
             let order = ["Name", "Protocol", "AppProtocol", "Port", "TargetPort", "NodePort"];
-            out.duplicate(&port, in_order(&key, &order));
+            out.duplicate(port, in_order(&key, &order));
         }
     }
 }
@@ -244,7 +244,7 @@ fn load_balancer(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
     let annotation = field(notes.value, SOURCE_RANGES);
     if !ranges.is_empty() {
         if !is_balanced {
-            out.forbidden(&place, ONLY_LOAD_BALANCER);
+            out.forbidden(place, ONLY_LOAD_BALANCER);
         }
         for (index, range) in ranges.items().enumerate() {
             net::cidr_text(&At { value: range.value, path: place.index(index) }, range.str().trim(), out);
@@ -252,7 +252,7 @@ fn load_balancer(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
     } else if let Some(list) = annotation.as_str() {
         let place = At { value: annotation, path: notes.path.key(SOURCE_RANGES) };
         if !is_balanced {
-            out.forbidden(&place, ONLY_LOAD_BALANCER);
+            out.forbidden(place, ONLY_LOAD_BALANCER);
         }
         for range in list.split(',').map(str::trim).filter(|_| !list.trim().is_empty()) {
             net::cidr_text(&place, range, out);
@@ -260,7 +260,7 @@ fn load_balancer(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
     }
     let allocates = spec.get("allocateLoadBalancerNodePorts");
     if allocates.is_set() && !is_balanced {
-        out.forbidden(&allocates, ONLY_LOAD_BALANCER);
+        out.forbidden(allocates, ONLY_LOAD_BALANCER);
     } else if !allocates.is_set() && is_balanced {
         out.required("allocateLoadBalancerNodePorts", "");
     }
@@ -268,7 +268,7 @@ fn load_balancer(at: &At<'_, '_>, spec: &At<'_, '_>, out: &mut Causes) {
     if class.is_set() && is_balanced {
         qualified_name(&class, out);
     } else if class.is_set() {
-        out.forbidden(&class, ONLY_LOAD_BALANCER);
+        out.forbidden(class, ONLY_LOAD_BALANCER);
     }
 }
 
@@ -276,7 +276,7 @@ fn traffic(spec: &At<'_, '_>, out: &mut Causes) {
     let external = spec.get("externalTrafficPolicy");
     if !is_external(spec.value) {
         if !external.is_empty() {
-            out.invalid(&external, external.str(), "may only be set for externally-accessible services");
+            out.invalid(external, external.str(), "may only be set for externally-accessible services");
         }
     } else {
         rule::must_be(&external, POLICIES, out);
@@ -284,17 +284,17 @@ fn traffic(spec: &At<'_, '_>, out: &mut Causes) {
     let health = spec.get("healthCheckNodePort");
     if spec.get("type").str() == "LoadBalancer" && external.str() == "Local" {
         if health.int_or_zero() == 0 {
-            out.required(&health, "");
+            out.required(health, "");
         } else {
             rule::within(&health, 1, 65535, out);
         }
     } else if health.int_or_zero() != 0 {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        out.invalid(&health, health.int_or_zero(), detail);
+        out.invalid(health, health.int_or_zero(), detail);
     }
     let internal = spec.get("internalTrafficPolicy");
     if !internal.is_set() && matches!(spec.get("type").str(), "NodePort" | "LoadBalancer" | "ClusterIP") {
-        out.required(&internal, "");
+        out.required(internal, "");
     } else if internal.is_set() {
         rule::one_of(&internal, POLICIES, out);
     }
@@ -320,12 +320,12 @@ pub(crate) fn update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let balanced = |spec: &Value| text(field(spec, "type")) == "LoadBalancer";
     let class = spec.get("loadBalancerClass");
     if balanced(before) && balanced(spec.value) && field(before, "loadBalancerClass") != class.value {
-        out.invalid(&class, &class, ONCE);
+        out.invalid(class, &class, ONCE);
     }
     let needs_check = |spec: &Value| balanced(spec) && text(field(spec, "externalTrafficPolicy")) == "Local";
     let port = spec.get("healthCheckNodePort");
     if needs_check(before) && needs_check(spec.value) && field(before, "healthCheckNodePort") != port.value {
-        out.forbidden(&port, "field is immutable");
+        out.forbidden(port, "field is immutable");
     }
 }
 
@@ -337,26 +337,26 @@ fn kept(before: &Value, spec: &At<'_, '_>, name: &str, unset: &str, one: &str, o
             for (index, (was, is)) in old.iter().zip(list(new.value)).enumerate() {
                 if was != is {
                     let at = if name == "clusterIPs" { index } else { 0 };
-                    out.invalid(&new.path.index(at), &new, ONCE);
+                    out.invalid(new.path.index(at), &new, ONCE);
                 }
             }
         }
         std::cmp::Ordering::Greater => {
             if new.is_empty() {
-                out.invalid(&new.path.index(0), &new, unset);
+                out.invalid(new.path.index(0), &new, unset);
             }
             if primary_changed {
-                out.invalid(&new.path.index(0), &new, ONCE);
+                out.invalid(new.path.index(0), &new, ONCE);
             }
             let policy = spec.get("ipFamilyPolicy");
             if new.len() == 1 && policy.str() != "SingleStack" {
                 let detail = format!("must be set to 'SingleStack' when releasing the secondary {one}");
-                out.invalid(&policy, &policy, &detail);
+                out.invalid(policy, &policy, &detail);
             }
         }
         std::cmp::Ordering::Less => {
             if primary_changed {
-                out.invalid(&new.path.index(0), &new, ONCE);
+                out.invalid(new.path.index(0), &new, ONCE);
             }
         }
     }
@@ -371,8 +371,8 @@ pub(crate) fn load_balancer_status(at: &At<'_, '_>, with_mode: bool, out: &mut C
         }
         if with_mode {
             match (ip.is_empty(), mode.is_set()) {
-                (false, false) => out.required(&mode, "must be specified when `ip` is set"),
-                (true, true) => out.forbidden(&mode, "may not be specified when `ip` is not set"),
+                (false, false) => out.required(mode, "must be specified when `ip` is set"),
+                (true, true) => out.forbidden(mode, "may not be specified when `ip` is not set"),
                 (false, true) => rule::one_of(&mode, &["Proxy", "VIP"], out),
                 (true, false) => {}
             }
@@ -388,7 +388,7 @@ pub(crate) fn status(_old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let status = at.get("status");
     let balancer = status.get("loadBalancer");
     if text(dig(at.value, "spec.type")) != "LoadBalancer" && !balancer.get("ingress").is_empty() {
-        out.forbidden(&balancer.get("ingress"), "may only be used when `spec.type` is 'LoadBalancer'");
+        out.forbidden(balancer.get("ingress"), "may only be used when `spec.type` is 'LoadBalancer'");
     } else {
         load_balancer_status(&balancer, true, out);
     }

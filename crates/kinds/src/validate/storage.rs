@@ -22,10 +22,10 @@ const NODE_ID_MAX: usize = 256;
 pub(crate) fn storage_class(at: &At<'_, '_>, out: &mut Causes) {
     let provisioner = at.get("provisioner");
     if provisioner.is_empty() {
-        out.required(&provisioner, "");
+        out.required(provisioner, "");
     } else {
         let lower = provisioner.str().to_lowercase();
-        out.invalid_each(&provisioner, &lower, names::check_qualified_name(&lower));
+        out.invalid_each(provisioner, &lower, names::check_qualified_name(&lower));
     }
     parameters(&at.get("parameters"), true, out);
     run(
@@ -44,11 +44,11 @@ pub(crate) fn storage_class(at: &At<'_, '_>, out: &mut Causes) {
             topology(&expression, out);
             let key = expression.get("key");
             if !keys.insert(key.str()) {
-                out.duplicate(&key, key.str());
+                out.duplicate(key, key.str());
             }
         }
         if terms.iter().any(|other| same(other, term.value)) {
-            out.duplicate(&expressions, "");
+            out.duplicate(expressions, "");
         }
         terms.push(term.value);
     }
@@ -57,12 +57,12 @@ pub(crate) fn storage_class(at: &At<'_, '_>, out: &mut Causes) {
 fn topology(at: &At<'_, '_>, out: &mut Causes) {
     let values = at.get("values");
     if values.is_empty() {
-        out.required(&values, "");
+        out.required(values, "");
     }
     let mut seen = BTreeSet::new();
     for value in values.items() {
         if !seen.insert(value.str()) {
-            out.duplicate(&value, value.str());
+            out.duplicate(value, value.str());
         }
     }
     qualified_name(&at.get("key"), out);
@@ -89,7 +89,7 @@ fn parameters(at: &At<'_, '_>, may_be_empty: bool, out: &mut Causes) {
 pub(crate) fn storage_class_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     for name in ["parameters", "provisioner", "reclaimPolicy"] {
         if !same(field(old, name), at.get(name).value) {
-            out.forbidden(&at.get(name), &format!("updates to {name} are forbidden."));
+            out.forbidden(at.get(name), &format!("updates to {name} are forbidden."));
         }
     }
     immutable(field(old, "volumeBindingMode"), &at.get("volumeBindingMode"), out);
@@ -105,7 +105,7 @@ pub(crate) fn attributes_class(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn attributes_class_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     for name in ["driverName", "parameters"] {
         if !same(field(old, name), at.get(name).value) {
-            out.forbidden(&at.get(name), &format!("updates to {name} are forbidden."));
+            out.forbidden(at.get(name), &format!("updates to {name} are forbidden."));
         }
     }
 }
@@ -118,11 +118,9 @@ pub(crate) fn attachment(at: &At<'_, '_>, out: &mut Causes) {
     let (inline, name) = (source.get("inlineVolumeSpec"), source.get("persistentVolumeName"));
     let one_of_two = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
     match (inline.is_set(), name.is_set()) {
-        (false, false) => out.required(&source, one_of_two),
-        (true, true) => out.forbidden(&source, one_of_two),
-        (false, true) if name.is_empty() => {
-            out.required(&name, "must specify non empty persistentVolumeName")
-        }
+        (false, false) => out.required(source, one_of_two),
+        (true, true) => out.forbidden(source, one_of_two),
+        (false, true) if name.is_empty() => out.required(name, "must specify non empty persistentVolumeName"),
         _ => {}
     }
     rule::dns_subdomain(&spec.get("nodeName"), out);
@@ -141,34 +139,27 @@ pub(crate) fn attachment_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) 
 pub(crate) fn driver(at: &At<'_, '_>, out: &mut Causes) {
     let (meta, spec) = (at.get("metadata"), at.get("spec"));
     driver_name(&meta.get("name"), out);
-    run(
-        &[
-            r("attachRequired", Check::With(|_, _| {})),
-            r("fsGroupPolicy", Check::MayBe(&["File", "None", "ReadWriteOnceWithFSType"])),
-        ],
-        &spec,
-        out,
-    );
+    run(&[r("fsGroupPolicy", Check::MayBe(&["File", "None", "ReadWriteOnceWithFSType"]))], &spec, out);
     for name in ["attachRequired", "podInfoOnMount", "storageCapacity"] {
         if !spec.get(name).is_set() {
-            out.required(&spec.get(name), "");
+            out.required(spec.get(name), "");
         }
     }
     let modes = spec.get("volumeLifecycleModes");
     for mode in list(modes.value) {
         if !matches!(text(mode), "Persistent" | "Ephemeral") {
-            out.unsupported(&modes, text(mode), &["Ephemeral", "Persistent"]);
+            out.unsupported(modes, text(mode), &["Ephemeral", "Persistent"]);
         }
     }
     let mut seen = BTreeSet::new();
     for request in spec.get("tokenRequests").items() {
         let audience = request.get("audience");
         if !seen.insert(audience.str()) {
-            out.duplicate(&audience, audience.str());
+            out.duplicate(audience, audience.str());
         }
         let seconds = request.get("expirationSeconds");
         if seconds.int().is_some_and(|s| s < 600) {
-            out.invalid(&seconds, &seconds, "may not specify a duration less than 10 minutes");
+            out.invalid(seconds, &seconds, "may not specify a duration less than 10 minutes");
         }
     }
 }
@@ -186,23 +177,23 @@ pub(crate) fn csi_node(at: &At<'_, '_>, out: &mut Causes) {
         let (name, id) = (driver.get("name"), driver.get("nodeID"));
         driver_name(&name, out);
         if !seen.insert(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         if id.is_empty() {
-            out.required(&id, "");
+            out.required(id, "");
         }
         if id.len() > NODE_ID_MAX {
-            out.invalid(&id, id.str(), &format!("must be {NODE_ID_MAX} characters or less"));
+            out.invalid(id, id.str(), &format!("must be {NODE_ID_MAX} characters or less"));
         }
         let count = driver.get("allocatable");
         rule::not_negative(&count.get("count"), out);
         let mut keys = BTreeSet::new();
         for key in driver.get("topologyKeys").items() {
             if key.is_empty() {
-                out.required(&key, "");
+                out.required(key, "");
             }
             if !keys.insert(key.str()) {
-                out.duplicate(&key, key.str());
+                out.duplicate(key, key.str());
             }
             qualified_name(&key, out);
         }
@@ -216,7 +207,7 @@ pub(crate) fn capacity(at: &At<'_, '_>, out: &mut Causes) {
     for name in ["capacity", "maximumVolumeSize"] {
         let place = at.get(name);
         if place.is_set() && amount(place.value) < Quantity::ZERO {
-            out.invalid(&place, amount(place.value).to_string(), "must be greater than or equal to 0");
+            out.invalid(place, amount(place.value).to_string(), "must be greater than or equal to 0");
         }
     }
 }
@@ -225,7 +216,7 @@ pub(crate) fn capacity(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn capacity_update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     for name in ["nodeTopology", "storageClassName"] {
         if !same(dig(old, name), at.get(name).value) {
-            out.invalid(&at.get(name), &at.get(name), "field is immutable");
+            out.invalid(at.get(name), &at.get(name), "field is immutable");
         }
     }
 }

@@ -3,18 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::{create, status, update};
+use super::{create, update};
 use crate::{defaults, prepare};
 
+mod cases;
 mod charts;
-mod config;
 mod messages;
-mod network;
-mod others;
-mod pods;
 mod random;
-mod updates;
-mod workloads;
 
 /// A good object of a kind, before defaults.
 pub(crate) fn good(kind: &str) -> (&'static str, Value) {
@@ -236,45 +231,9 @@ pub(crate) fn written(kind: &str, edits: &str) -> (&'static str, Value) {
     (group, object)
 }
 
-fn sentences(causes: &[super::Cause]) -> Vec<String> {
+/// What is said, one sentence per cause.
+pub(crate) fn sentences(causes: &[super::Cause]) -> Vec<String> {
     causes.iter().map(ToString::to_string).collect()
-}
-
-/// Each case: edits to a good object, and all that is said against the result.
-pub(crate) fn refuses(kind: &str, cases: &[(&str, &[&str])]) {
-    for (edits, expected) in cases {
-        let (group, object) = written(kind, edits);
-        assert_eq!(sentences(&create(group, kind, &object)), *expected, "{kind} with {edits}");
-    }
-}
-
-/// Each case: edits before, edits after, and all that is said against the change.
-pub(crate) fn refuses_change(kind: &str, cases: &[(&str, &str, &[&str])]) {
-    for (before, after, expected) in cases {
-        let (group, old) = written(kind, before);
-        assert_eq!(sentences(&create(group, kind, &old)), Vec::<String>::new(), "{kind} with {before}");
-        let mut new = old.clone();
-        edit(&mut new, after);
-        defaults::apply(group, kind, &mut new);
-        prepare::update(group, kind, &old, &mut new);
-        assert_eq!(sentences(&update(group, kind, &old, &new)), *expected, "{kind} with {before} to {after}");
-    }
-}
-
-/// Each case: edits to the status of a stored object.
-pub(crate) fn refuses_status(kind: &str, cases: &[(&str, &str, &[&str])]) {
-    for (before, after, expected) in cases {
-        let (group, mut old) = written(kind, "");
-        edit(&mut old, before);
-        let mut new = old.clone();
-        edit(&mut new, after);
-        prepare::status_update(group, kind, &old, &mut new);
-        assert_eq!(
-            sentences(&status(group, kind, &old, &new)),
-            *expected,
-            "{kind} status {before} to {after}"
-        );
-    }
 }
 
 #[test]

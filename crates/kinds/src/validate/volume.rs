@@ -161,12 +161,12 @@ pub(crate) fn volumes<'v>(
         one_source(&volume, pod_name, is_pod, out);
         let name = volume.get("name");
         if name.is_empty() {
-            out.required(&name, "");
+            out.required(name, "");
         } else {
             dns_label(&name, out);
         }
         if good.contains_key(name.str()) {
-            out.duplicate(&name, name.str());
+            out.duplicate(name, name.str());
         }
         if out.len() == mark {
             good.insert(text(field(volume.value, "name")), volume.value);
@@ -175,7 +175,7 @@ pub(crate) fn volumes<'v>(
         let claim = pvc.get("claimName");
         if created.contains(claim.str()) {
             out.invalid(
-                &claim,
+                claim,
                 claim.str(),
                 "must not reference a PVC that gets created for an ephemeral volume",
             );
@@ -192,7 +192,7 @@ fn one_source(volume: &At<'_, '_>, pod_name: &str, is_pod: bool, out: &mut Cause
             continue;
         }
         if found {
-            out.forbidden(&place, MORE_THAN_ONE);
+            out.forbidden(place, MORE_THAN_ONE);
             continue;
         }
         found = true;
@@ -202,7 +202,7 @@ fn one_source(volume: &At<'_, '_>, pod_name: &str, is_pod: bool, out: &mut Cause
             "ephemeral" => ephemeral_name(volume, pod_name, out),
             "csi" => csi_secret(&named, out),
             "image" if is_pod && named.get("reference").is_empty() => {
-                out.required(&named.get("reference"), "")
+                out.required(named.get("reference"), "")
             }
             _ => {}
         }
@@ -219,7 +219,7 @@ fn ephemeral_name(volume: &At<'_, '_>, pod_name: &str, out: &mut Causes) {
     }
     let claim = format!("{pod_name}-{}", name.str());
     for sentence in names::check_dns1123_subdomain(&claim) {
-        out.invalid(&name, name.str(), &format!("PVC name {}: {sentence}", super::cause::quote(&claim)));
+        out.invalid(name, name.str(), &format!("PVC name {}: {sentence}", super::cause::quote(&claim)));
     }
 }
 
@@ -227,9 +227,9 @@ fn csi_secret(at: &At<'_, '_>, out: &mut Causes) {
     let reference = at.get("nodePublishSecretRef");
     let name = reference.get("name");
     if reference.is_set() && name.is_empty() {
-        out.required(&name, "");
+        out.required(name, "");
     } else if reference.is_set() {
-        out.invalid_each(&at.path.child("name"), name.str(), names::check_dns1123_subdomain(name.str()));
+        out.invalid_each(at.path.child("name"), name.str(), names::check_dns1123_subdomain(name.str()));
     }
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn persistent_source(spec: &At<'_, '_>, out: &mut Causes) {
             continue;
         }
         if found {
-            out.forbidden(&place, MORE_THAN_ONE);
+            out.forbidden(place, MORE_THAN_ONE);
             continue;
         }
         found = true;
@@ -250,7 +250,7 @@ pub(crate) fn persistent_source(spec: &At<'_, '_>, out: &mut Causes) {
         run(source.rules, &named, out);
         run(source.persistent, &named, out);
         if source.field == "local" && !spec.get("nodeAffinity").is_set() {
-            out.required(&spec.get("nodeAffinity"), "Local volume requires node affinity");
+            out.required(spec.get("nodeAffinity"), "Local volume requires node affinity");
         }
     }
     if !found {
@@ -267,7 +267,7 @@ fn size_limit(at: &At<'_, '_>, out: &mut Causes) {
 fn host_path(at: &At<'_, '_>, out: &mut Causes) {
     let path = at.get("path");
     if path.is_empty() {
-        return out.required(&path, "");
+        return out.required(path, "");
     }
     no_backsteps(path.str(), &path.path, out);
     let kind = at.get("type");
@@ -296,13 +296,13 @@ fn iscsi(at: &At<'_, '_>, out: &mut Causes) {
         let is_known = ["iqn", "eui", "naa"].iter().any(|p| place.str().starts_with(p));
         if !place.is_empty() && !is_known {
             let detail = "must be valid format starting with iqn, eui, or naa";
-            out.invalid(&at.path.child(name), place.str(), detail);
+            out.invalid(at.path.child(name), place.str(), detail);
         }
     }
     rule::within(&at.get("lun"), 0, 255, out);
     let authenticates = at.get("chapAuthDiscovery").is_true() || at.get("chapAuthSession").is_true();
     if authenticates && !at.get("secretRef").is_set() {
-        out.required(&at.get("secretRef"), "");
+        out.required(at.get("secretRef"), "");
     }
 }
 
@@ -316,21 +316,21 @@ fn flocker(at: &At<'_, '_>, out: &mut Causes) {
         _ => {}
     }
     if name.str().contains('/') {
-        out.invalid(&name, name.str(), "must not contain '/'");
+        out.invalid(name, name.str(), "must not contain '/'");
     }
 }
 
 fn fibre_channel(at: &At<'_, '_>, out: &mut Causes) {
     let (names, ids, lun) = (at.get("targetWWNs"), at.get("wwids"), at.get("lun"));
     match (names.is_empty(), ids.is_empty()) {
-        (true, true) => out.required(&names, "must specify either targetWWNs or wwids, but not both"),
+        (true, true) => out.required(names, "must specify either targetWWNs or wwids, but not both"),
         (false, false) => {
-            out.invalid(&names, &names, "targetWWNs and wwids can not be specified simultaneously");
+            out.invalid(names, &names, "targetWWNs and wwids can not be specified simultaneously");
         }
         _ => {}
     }
     if !names.is_empty() && !lun.is_set() {
-        out.required(&lun, "lun is required if targetWWNs is specified");
+        out.required(lun, "lun is required if targetWWNs is specified");
     } else if !names.is_empty() {
         rule::within(&lun, 0, 255, out);
     }
@@ -341,7 +341,7 @@ fn flex_options(at: &At<'_, '_>, out: &mut Causes) {
         let domain = key.split_once('/').map_or(key, |(domain, _)| domain);
         let domain = format!(".{}", domain.to_lowercase());
         if domain.ends_with(".kubernetes.io") || domain.ends_with(".k8s.io") {
-            out.invalid(&place, key, "kubernetes.io and k8s.io namespaces are reserved");
+            out.invalid(place, key, "kubernetes.io and k8s.io namespaces are reserved");
         }
     }
 }
@@ -360,10 +360,10 @@ fn azure_disk(at: &At<'_, '_>, out: &mut Causes) {
     if managed && !uri.str().starts_with("/subscriptions/") {
         let form =
             "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}";
-        out.unsupported(&uri, uri.str(), &[form]);
+        out.unsupported(uri, uri.str(), &[form]);
     } else if kind.is_set() && !managed && !uri.str().starts_with("https://") {
         let form = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd";
-        out.unsupported(&uri, uri.str(), &[form]);
+        out.unsupported(uri, uri.str(), &[form]);
     }
 }
 
@@ -417,7 +417,7 @@ fn downward_files(at: &At<'_, '_>, out: &mut Causes) {
 pub(crate) fn downward_file(at: &At<'_, '_>, out: &mut Causes) {
     let path = at.get("path");
     if path.is_empty() {
-        out.required(&path, "");
+        out.required(path, "");
     }
     file_path(path.str(), &path.path, out);
     let (pod, resource) = (at.get("fieldRef"), at.get("resourceFieldRef"));

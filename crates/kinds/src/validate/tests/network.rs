@@ -1,1 +1,0 @@
-//! Cases to come with their kinds.
