@@ -292,10 +292,17 @@ async fn write(
         progress.tell(Event::Started);
         execute::run(cluster, request, options, &plan, progress).await
     };
+    let loss = async {
+        let error = lease.keep().await;
+        if progress.is_leaving() {
+            std::future::pending::<()>().await;
+        }
+        error
+    };
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(cancelled()),
-        error = lease.keep() => Err(lost(error, progress)),
+        error = loss => Err(lost(error, progress)),
         done = work => done,
     };
     lease.release().await;

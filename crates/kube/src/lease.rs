@@ -29,7 +29,7 @@ impl Default for LeaseTimes {
         Self {
             duration: Duration::from_secs(15),
             renew: Duration::from_secs(5),
-            look: Duration::from_secs(1),
+            look: Duration::from_millis(500),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -175,11 +176,12 @@ impl Report {
 pub(crate) struct Progress<'a> {
     sink: Sink<'a>,
     report: Mutex<Report>,
+    leaving: AtomicBool,
 }
 
 impl<'a> Progress<'a> {
     pub(crate) fn new(sink: Sink<'a>) -> Self {
-        Self { sink, report: Mutex::default() }
+        Self { sink, report: Mutex::default(), leaving: AtomicBool::new(false) }
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -203,6 +205,15 @@ impl<'a> Progress<'a> {
 
     pub(crate) fn failed(&self) -> bool {
         self.lock().outcomes.values().any(|o| matches!(o, Outcome::Conflict(_) | Outcome::Failed(_)))
+    }
+
+    /// The app's own namespace goes, and with it the lease: that is no loss of the turn.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     pub(crate) fn report(&self) -> Report {

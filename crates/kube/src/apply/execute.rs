@@ -134,7 +134,7 @@ pub(super) async fn run(
         not_attempted(plan, progress);
         return Ok(());
     }
-    let gone = prune(cluster, plan, options, progress).await;
+    let gone = prune(cluster, request, plan, options, progress).await;
     if plan.removals.iter().any(|r| is_own_namespace(r, request)) {
         return Ok(());
     }
@@ -353,11 +353,20 @@ async fn await_ready(
 
 /// Deletes what is to go, wave by wave in the opposite order, and waits until it is gone. Returns what
 /// the inventory need not list any more.
-async fn prune(cluster: &Cluster, plan: &Plan, options: &Options, progress: &Progress<'_>) -> Vec<ObjectId> {
+async fn prune(
+    cluster: &Cluster,
+    request: &Request,
+    plan: &Plan,
+    options: &Options,
+    progress: &Progress<'_>,
+) -> Vec<ObjectId> {
     let mut gone = Vec::new();
     let wave_of = |r: &Removal| wave(&r.id.group, &r.id.kind, r.resource.namespaced);
     for wave in (0..WAVE_COUNT).rev() {
         let removals = plan.removals.iter().filter(|r| wave_of(r) == wave);
+        if removals.clone().any(|r| is_own_namespace(r, request)) {
+            progress.leave();
+        }
         let deletes = removals.map(|removal| {
             let deleted = delete(cluster, removal, options.timeout, progress);
             async move { (removal, deleted.await) }.boxed()

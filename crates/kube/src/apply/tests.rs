@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod embedded;
 mod harm;
 mod stop;
 mod waiting;

@@ -264,3 +264,29 @@ async fn what_kubectl_applied_is_taken_over_whole_when_asked() {
     with(&fake, objects, &forced).await.unwrap();
     assert_eq!(fake.revisions(), before);
 }
+
+#[tokio::test]
+async fn the_apps_own_namespace_goes_last_and_its_lease_with_it() {
+    let fake = Fake::new();
+    let mut objects = shop();
+    objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop-dev"}}));
+    run(&fake, "c1", objects).await.unwrap();
+    // Deleting it takes longer than the lease is renewed, and takes the lease along.
+    let namespace = "/api/v1/namespaces/shop-dev";
+    fake.edit(namespace, |n| n["metadata"]["finalizers"] = json!(["kubernetes"]));
+    let collector = async {
+        while fake.get(namespace).unwrap()["metadata"]["deletionTimestamp"].is_null() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        fake.remove("/apis/coordination.k8s.io/v1/namespaces/shop-dev/leases/kiban-apply-orders-dev");
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        fake.remove(INVENTORY);
+        fake.remove(namespace);
+    };
+    let everything = pruning(true, true);
+    let (result, ()) = tokio::join!(with(&fake, vec![], &everything), collector);
+    let report = result.unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(report.count(|o| *o == Outcome::Pruned), 5);
+    assert!(fake.paths().is_empty());
+}
