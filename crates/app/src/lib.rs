@@ -3,6 +3,7 @@
 //! Each verb is a module of [`verbs`]: its arguments, and `run`, which says how it ended.
 
 mod exit;
+mod shop;
 mod terminal;
 mod verbs;
 
@@ -25,6 +26,18 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 found something (a difference, a
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Start an app: app.yaml, environments, and a repository around it where there is none
+    New(verbs::new::Arguments),
+    /// Make the manifests of an environment
+    Render(verbs::render::Arguments),
+    /// Say what an apply would change
+    Diff(verbs::diff::Arguments),
+    /// Apply an environment to a cluster, and wait until it is ready
+    Apply(verbs::apply::Arguments),
+    /// Say which rule set a rendered value, why, and who may change it
+    Explain(verbs::explain::Arguments),
+    /// Run everything in one process: the embedded cluster with the sample shop
+    Demo(verbs::demo::Arguments),
     /// Run the embedded cluster: a Kubernetes API with controllers and fake nodes, for any client
     Sim(verbs::sim::Arguments),
     /// Print shell completions
@@ -42,6 +55,12 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = match cli.verb {
+        Verb::New(arguments) => verbs::new::run(&arguments),
+        Verb::Render(arguments) => verbs::render::run(&arguments),
+        Verb::Diff(arguments) => verbs::diff::run(&arguments),
+        Verb::Apply(arguments) => verbs::apply::run(&arguments),
+        Verb::Explain(arguments) => verbs::explain::run(&arguments),
+        Verb::Demo(arguments) => verbs::demo::run(&arguments),
         Verb::Sim(arguments) => verbs::sim::run(&arguments),
         Verb::Completions(arguments) => verbs::completions::run(&arguments, &mut Cli::command()),
     };

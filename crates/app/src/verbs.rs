@@ -1,7 +1,15 @@
 //! The verbs of the command line, one module each.
 
+pub mod apply;
 pub mod completions;
+pub mod demo;
+pub mod diff;
+pub mod explain;
+pub mod new;
+pub mod render;
 pub mod sim;
+mod source;
+mod target;
 
 /// Runs async work to its end on a runtime of its own.
 ///

@@ -1,0 +1,202 @@
+//! `kiban apply`: an environment onto a cluster, and nothing that was not asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kiban_kube::apply::{ApplyError, Event, Options, Outcome, Report, Request, apply};
+use kiban_kube::cancel::{Cancel, Canceller};
+use kiban_kube::client::Cluster;
+use kiban_kube::inventory::PruneOptions;
+use tokio::task::JoinSet;
+
+use super::source::{self, Source};
+use super::target::{self, Target};
+use crate::{Exit, terminal};
+
+/// Arguments of `kiban apply`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  kiban apply -e prod\n\nExit codes: 0 everything is as rendered and ready; 1 conflicts, refusals or objects that did not become ready; 2 wrong files; 3 it could not be done.")]
+pub struct Arguments {
+    /// The environment
+    #[arg(short, long = "env", value_name = "ENV")]
+    env: String,
+    /// This app only; may be given more than once
+    #[arg(long, value_name = "APP")]
+    app: Vec<String>,
+    /// Leave out objects whose kind the cluster does not know, and list them, instead of stopping
+    #[arg(long)]
+    skip_missing_kinds: bool,
+    /// Take over fields that other managers own
+    #[arg(long)]
+    force_conflicts: bool,
+    /// Prune even where that takes more than a third of what was applied last, or all of it
+    #[arg(long)]
+    prune_all: bool,
+    /// Prune Namespaces, claims, CustomResourceDefinitions and objects marked kiban.dev/keep too
+    #[arg(long)]
+    prune_protected: bool,
+    /// Do not wait until everything is ready
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait until everything is ready
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    source: Source,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    kiban_base::duration::parse(text).map_err(|e| e.to_string())
+}
+
+/// Applies.
+pub fn run(arguments: &Arguments) -> Exit {
+    let rendered = match source::render_dir(&arguments.source, &arguments.env) {
+        Ok(rendered) => rendered,
+        Err(exit) => return exit,
+    };
+    let commit = target::commit_of(&arguments.source.dir);
+    let requests = match target::only(target::requests(&rendered, &commit), &arguments.app) {
+        Ok(requests) => requests,
+        Err(error) => return Exit::Usage(error),
+    };
+    let options = Options {
+        force_conflicts: arguments.force_conflicts,
+        skip_missing_kinds: arguments.skip_missing_kinds,
+        prune: PruneOptions { all: arguments.prune_all, protected: arguments.prune_protected },
+        wait: !arguments.no_wait,
+        timeout: arguments.timeout,
+        holder: holder(),
+        ..Options::default()
+    };
+    let work = async {
+        let cluster = arguments.target.connect().await?;
+        eprintln!("applying {} to {}", arguments.env, cluster.target());
+        apply_all(&cluster, requests, &options).await
+    };
+    super::block_on(work).into()
+}
+
+/// Who applies, for the eyes of those who wait.
+fn holder() -> String {
+    let of = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let user = of("USER").or_else(|| of("LOGNAME")).unwrap_or_else(|| "kiban".into());
+    let host = of("HOSTNAME").or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    format!("{user}@{}/{}", host.as_deref().map_or("localhost", str::trim), std::process::id())
+}
+
+/// Applies the environment's own objects, then its apps side by side.
+///
+/// # Errors
+/// Where something stops it before its end.
+pub async fn apply_all(cluster: &Cluster, requests: Vec<Request>, options: &Options) -> anyhow::Result<Exit> {
+    target::check_kinds(cluster, &requests, options.skip_missing_kinds).await?;
+    let (canceller, cancel) = Canceller::new();
+    let canceller = Arc::new(canceller);
+    let on_signal = canceller.clone();
+    let watcher = tokio::spawn(async move {
+        if kiban_runtime::shutdown::signal().await.is_ok() {
+            eprintln!("stopping; applying again goes on from here");
+            on_signal.cancel();
+        }
+    });
+    let (first, apps): (Vec<_>, Vec<_>) =
+        requests.into_iter().partition(|r| r.app == kiban_manifest::Owner::Platform.folder());
+    let mut ends = run_side_by_side(cluster, first, options, &cancel).await?;
+    if ends.iter().all(End::is_success) {
+        ends.extend(run_side_by_side(cluster, apps, options, &cancel).await?);
+    }
+    watcher.abort();
+    conclude(&ends)
+}
+
+/// How the apply of one app ended.
+struct End {
+    app: String,
+    result: Result<Report, ApplyError>,
+}
+
+impl End {
+    fn is_success(&self) -> bool {
+        self.result.as_ref().is_ok_and(Report::is_success)
+    }
+}
+
+async fn run_side_by_side(
+    cluster: &Cluster,
+    requests: Vec<Request>,
+    options: &Options,
+    cancel: &Cancel,
+) -> anyhow::Result<Vec<End>> {
+    let mut running = JoinSet::new();
+    for request in requests {
+        let (cluster, options, cancel) = (cluster.clone(), options.clone(), cancel.clone());
+        running.spawn(async move {
+            let app = request.app.clone();
+            let sink = |event: Event| tell(&app, &event);
+            let result = apply(&cluster, &request, &options, &cancel, &sink).await;
+            End { app, result }
+        });
+    }
+    let mut ends = Vec::new();
+    while let Some(end) = running.join_next().await {
+        ends.push(end?);
+    }
+    ends.sort_by(|a, b| a.app.cmp(&b.app));
+    Ok(ends)
+}
+
+/// One line for what a person wants to follow.
+fn tell(app: &str, event: &Event) {
+    let text = match event {
+        Event::Planned { create, configure, unchanged, prune } => {
+            format!("{create} to create, {configure} to change, {prune} to prune, {unchanged} unchanged")
+        }
+        Event::Deferred { object, reason } => format!("{object}: {reason}"),
+        Event::WaitingForTurn { holder } => format!("waiting for {holder}, who applies it now"),
+        Event::Done { outcome: Outcome::Unchanged, .. } | Event::Started => return,
+        Event::Done { object, outcome } => format!("{object} {outcome}"),
+        Event::Waiting { object, readiness } => format!("{object}: {}", readiness.message),
+        Event::Ready { object } => format!("{object} ready"),
+        Event::Deleting { object } => format!("{object}: waiting until it is gone"),
+        Event::Retrying { what, pause, reason } => format!("{what}: {reason}; trying again in {pause:?}"),
+        Event::Warning(text) => format!("warning: {text}"),
+    };
+    terminal::line(&format!("{app}: {text}"));
+}
+
+fn conclude(ends: &[End]) -> anyhow::Result<Exit> {
+    let mut totals = [0; 4];
+    let mut failed = false;
+    for end in ends {
+        let report = match &end.result {
+            Ok(report) => Some(report),
+            Err(error) => {
+                eprintln!("{}: {error}", end.app);
+                failed |= !matches!(error, ApplyError::DryRun { .. });
+                error.report()
+            }
+        };
+        let Some(report) = report else { continue };
+        let counted: [fn(&Outcome) -> bool; 4] = [
+            |o| *o == Outcome::Created,
+            |o| *o == Outcome::Configured,
+            |o| *o == Outcome::Pruned,
+            |o| *o == Outcome::Unchanged,
+        ];
+        for (total, of) in totals.iter_mut().zip(counted) {
+            *total += report.count(of);
+        }
+        for (object, readiness) in &report.not_ready {
+            eprintln!("{}: {object} is not ready: {}", end.app, readiness.message);
+        }
+    }
+    let [created, configured, pruned, unchanged] = totals;
+    terminal::line(&format!("{created} created, {configured} changed, {pruned} pruned, {unchanged} unchanged"));
+    if failed {
+        anyhow::bail!("not everything could be applied");
+    }
+    Ok(if ends.iter().all(End::is_success) { Exit::Done } else { Exit::Found })
+}
