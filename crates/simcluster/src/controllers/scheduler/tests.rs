@@ -1,0 +1,1 @@
+//! Scheduling through the API.
