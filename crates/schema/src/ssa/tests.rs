@@ -1,0 +1,1 @@
+//! Server-side apply by hand-made cases and by laws.
