@@ -98,6 +98,8 @@ pub struct Facts<'a> {
     pub drain: u64,
     /// Seconds in all before it is killed.
     pub grace: u64,
+    /// The shortest time between two runs of each job, where there are two.
+    intervals: BTreeMap<&'a str, Duration>,
 }
 
 impl<'a> Facts<'a> {
@@ -123,6 +125,11 @@ impl<'a> Facts<'a> {
             delay,
             drain,
             grace: LEAST_GRACE.max(delay.saturating_add(longest).saturating_add(drain)),
+            intervals: app
+                .jobs
+                .iter()
+                .filter_map(|(name, job)| Some((name.as_str(), Duration::secs(interval(&job.schedule)?))))
+                .collect(),
         }
     }
 
@@ -183,6 +190,11 @@ impl<'a> Facts<'a> {
     pub fn service_port(&self, wanted: Option<&PortRef>) -> Option<ServicePort<'a>> {
         let (name, _) = self.r.app.find_port(wanted)?;
         self.ports.iter().copied().find(|port| port.name == name.as_str())
+    }
+
+    /// The shortest time between two runs of a job; `None`: it runs once or never.
+    pub fn interval(&self, job: &str) -> Option<Duration> {
+        self.intervals.get(job).copied()
     }
 
     /// The Service's full name.
@@ -317,22 +329,21 @@ fn service_ports<'a>(app: &'a App, metrics: Option<u16>) -> Vec<ServicePort<'a>>
         .collect()
 }
 
-/// The shortest time in seconds between two runs of a schedule; `None`: it runs once or never, or cannot be read.
-pub fn interval(schedule: &str, zone: &str) -> Option<u64> {
-    /// Runs that are looked at: more than a year of a daily schedule has of special days.
-    const RUNS: usize = 400;
+/// Runs of a schedule that are looked at for the shortest time between two.
+const RUNS: usize = 64;
+
+/// The shortest time in seconds between two runs of a schedule, the days on which clocks change left aside;
+/// `None`: it runs once or never, or cannot be read.
+fn interval(schedule: &str) -> Option<u64> {
     let parsed = kiban_base::cron::Schedule::parse(schedule).ok()?;
-    // 2026-01-01T00:00:00Z; the pattern of a schedule does not depend on the year.
-    let mut time = kiban_base::clock::Timestamp::parse("2026-01-01T00:00:00Z")?;
+    // The pattern of a schedule does not depend on the year.
+    let mut last = parsed.next_after(kiban_base::clock::Timestamp::parse("2026-01-01T00:00:00Z")?, None)?;
     let mut shortest = None;
-    let mut last = None;
-    for _ in 0..RUNS {
-        time = parsed.next_after(time, Some(zone))?;
-        if let Some(last) = last {
-            let gap = time.since(last).as_secs();
-            shortest = Some(shortest.map_or(gap, |shortest: u64| shortest.min(gap)));
-        }
-        last = Some(time);
+    for _ in 1..RUNS {
+        let Some(next) = parsed.next_after(last, None) else { break };
+        let gap = next.since(last).as_secs();
+        shortest = Some(shortest.map_or(gap, |shortest: u64| shortest.min(gap)));
+        last = next;
     }
     shortest
 }

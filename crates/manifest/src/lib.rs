@@ -26,5 +26,5 @@ pub use explain::{ExplainError, Explanation, explain};
 pub use id::ObjectId;
 pub use inventory::{Entry, inventory};
 pub use laws::{Finding, Severity};
-pub use output::{Escapes, Rendered, render, render_repo};
+pub use output::{Escapes, Rendered, read_back, render, render_repo};
 pub use render::{Made, Object, Owner};

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::facts::Graph;
 use crate::laws::{self, Finding, Severity};
-use crate::render::{self, Made, Object, Owner};
+use crate::render::{self, Object, Owner};
 use crate::{extra, overrides};
 
 /// The result of rendering one environment.
@@ -93,7 +93,6 @@ pub fn render(resolution: &Resolution) -> Rendered {
     objects.sort_by_cached_key(|object| object.path(&resolution.env));
     findings.extend(laws::on_objects(&graph, resolution, &objects));
     laws::tidy(&mut findings);
-    debug_assert!(objects.iter().all(|object| object.made != Made::Derived || !object.kind().is_empty()));
     Rendered { env: resolution.env.to_string(), objects, findings, escapes }
 }
 
@@ -104,4 +103,16 @@ pub fn render(resolution: &Resolution) -> Rendered {
 /// result.
 pub fn render_repo(repo: &Repo, env: &str) -> Result<Rendered, Vec<Problem>> {
     repo.resolve(env).into_result().map(|resolution| render(&resolution))
+}
+
+/// Reads rendered files back: what a commit or a folder holds, for a difference with a new render.
+///
+/// # Errors
+/// The first file that is no YAML.
+pub fn read_back<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Vec<Value>, Problem> {
+    let mut objects = Vec::new();
+    for (path, bytes) in files {
+        objects.extend(kiban_model::yaml::manifests(path, bytes)?.into_iter().map(|manifest| manifest.value));
+    }
+    Ok(objects)
 }

@@ -211,3 +211,37 @@ fn item_names(list: &[Value]) -> Vec<String> {
     let name = |(i, item): (usize, &Value)| item_name(item).map_or_else(|| i.to_string(), str::to_owned);
     list.iter().enumerate().map(name).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_path_prints_as_it_is_typed() {
+        let value = json!({"a": [{"name": "x", "b.c/d": 1}], "e-f": {"": 2}});
+        for (typed, printed) in [
+            ("a[0]", "a[0]"),
+            ("a[x].b.c/d", "a[0][\"b.c/d\"]"),
+            ("a.x[\"b.c/d\"]", "a[0][\"b.c/d\"]"),
+            ("/a/0/b.c~1d", "a[0][\"b.c/d\"]"),
+            ("e-f['']", "e-f[\"\"]"),
+            ("", ""),
+        ] {
+            let steps = parse(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
+            let path = resolve(&value, &steps).unwrap_or_else(|stuck| panic!("{typed}: {stuck:?}"));
+            assert_eq!(path.to_string(), printed, "{typed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_path_panic(text in "[a-c0-2.\\[\\]\"'/~é]{0,16}") {
+            if let Ok(steps) = parse(&text) {
+                let _ = resolve(&json!({"a": [{"name": "b", "c": ["0"]}], "0": {"é": 1}}), &steps);
+            }
+        }
+    }
+}

@@ -102,15 +102,25 @@ fn compare(
         (Some(Value::Array(before)), Some(Value::Array(after))) if depth < MAX_DEPTH => {
             lists(path, before, after, depth + 1, out);
         }
-        _ => {
-            out.push(FieldChange {
-                path: path.clone(),
-                old: old.cloned(),
-                new: new.cloned(),
-                risk: Risk::Other,
-            });
+        (Some(Value::String(before)), Some(Value::String(after))) if before.starts_with('{') => {
+            // JSON in a text (the annotation kiban.dev/app): what changed in it is what a reader asks.
+            match (json_map(before), json_map(after)) {
+                (Some(before), Some(after)) => {
+                    compare(path, Some(&before), Some(&after), MAX_DEPTH - 16, out)
+                }
+                _ => push(path, old, new, out),
+            }
         }
+        _ => push(path, old, new, out),
     }
+}
+
+fn push(path: &FieldPath, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<FieldChange>) {
+    out.push(FieldChange { path: path.clone(), old: old.cloned(), new: new.cloned(), risk: Risk::Other });
+}
+
+fn json_map(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(Value::is_object)
 }
 
 fn lists(path: &mut FieldPath, old: &[Value], new: &[Value], depth: usize, out: &mut Vec<FieldChange>) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Action, Change, FieldChange, Risk};
 
 /// Values longer than this are cut: a reader wants to know what changed, the file has the rest.
-const MAX_VALUE: usize = 120;
+const MAX_VALUE: usize = 160;
 
 /// The difference for a terminal: one object a block, fields indented below it. Empty without changes.
 pub fn text(changes: &[Change]) -> String {

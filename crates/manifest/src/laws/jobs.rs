@@ -1,10 +1,9 @@
 //! Laws on jobs: a run ends before the next is due.
 
 use kiban_model::app::Job;
-use kiban_model::text::Duration;
 
 use super::{Finding, Severity, at};
-use crate::facts::{Facts, interval};
+use crate::facts::Facts;
 
 /// The CronJob controller looks every ten seconds: a shorter deadline may miss every run.
 const LEAST_START: u64 = 10;
@@ -16,8 +15,7 @@ pub(super) fn check(f: &Facts<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn job_time(f: &Facts<'_>, name: &str, job: &Job, findings: &mut Vec<Finding>) {
-    let timezone = job.timezone.as_ref().unwrap_or(&f.r.platform.jobs.timezone);
-    let Some(interval) = interval(&job.schedule, timezone).map(Duration::secs) else { return };
+    let Some(interval) = f.interval(name) else { return };
     let timeout = job.timeout.unwrap_or(f.r.platform.jobs.timeout);
     if timeout >= interval {
         let key = if job.timeout.is_some() { "timeout" } else { "schedule" };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::config::{self, Config};
 use super::pod::{self, Pod};
 use super::{meta, spec_json};
-use crate::facts::{Facts, LEAST_GRACE, interval};
+use crate::facts::{Facts, LEAST_GRACE};
 use crate::node::Node;
 use crate::rules;
 use crate::rules::Rule;
@@ -33,11 +33,7 @@ fn cron_job(f: &Facts<'_>, config: &Config, short_name: &str, job: &Job) -> Node
         Node::from(rule, origin, own.unwrap_or(default).as_secs_up())
     };
     // The platform's default is a bound: a run must not start after the next is due.
-    let zone = job.timezone.as_ref().unwrap_or(&defaults.timezone);
-    let late = match interval(&job.schedule, zone) {
-        Some(seconds) => defaults.deadline.min(Duration::secs(seconds)),
-        None => defaults.deadline,
-    };
+    let late = f.interval(short_name).map_or(defaults.deadline, |interval| interval.min(defaults.deadline));
     let timezone = job.timezone.as_ref().unwrap_or(&defaults.timezone);
     let zone_origin = if job.timezone.is_some() { at("timezone") } else { f.profile_origin("jobs.timezone") };
     let kept = |rule: &'static Rule, profile: &str, n: u32| Node::from(rule, f.profile_origin(profile), n);

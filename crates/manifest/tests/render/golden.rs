@@ -112,9 +112,34 @@ fn the_stream_and_the_files_read_back_as_the_same_objects() {
     let stream = kiban_model::yaml::manifests("stream", rendered.stream().as_bytes()).unwrap();
     let read: Vec<Value> = stream.into_iter().map(|manifest| manifest.value).collect();
     assert_eq!(read, rendered.values());
-    for (path, text) in rendered.files() {
-        let read = kiban_model::yaml::manifests(&path, text.as_bytes()).unwrap();
-        assert_eq!(read.len(), 1, "{path}");
+    let files = rendered.files();
+    let read = kiban_manifest::read_back(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())));
+    let read = read.unwrap();
+    assert_eq!(read.len(), files.len());
+    assert_eq!(kiban_manifest::diff::objects(&read, &rendered.values()), Vec::new());
+}
+
+#[test]
+fn a_difference_between_two_renders_of_the_shop_says_what_it_risks() {
+    let (stg, prod) = (shop("stg"), shop("prod"));
+    let values = |r: &kiban_manifest::Rendered| r.of_app("orders").map(|o| o.value()).collect::<Vec<_>>();
+    // The same namespace for both, so that the objects pair off.
+    let moved = |values: Vec<Value>| {
+        let text = Value::Array(values).to_string().replace("-stg", "-prod");
+        serde_json::from_str::<Vec<Value>>(&text).unwrap()
+    };
+    let changes = kiban_manifest::diff::objects(&moved(values(&prod)), &moved(values(&stg)));
+    let text = kiban_manifest::diff::text(&changes);
+    let blocks = [
+        "~ HorizontalPodAutoscaler checkout-prod/orders  [drops capacity]\n",
+        "    spec.maxReplicas: 20 -> 4\n",
+        "    metadata.annotations[\"kiban.dev/app\"].scale.to: 20 -> 4\n",
+        "~ Deployment checkout-prod/orders  [drops capacity, restarts pods]",
+        "spec.template.spec.containers[orders].resources.limits.memory: 2Gi -> 512Mi",
+        "~ ConfigMap checkout-prod/orders-config-",
+    ];
+    for block in blocks {
+        assert!(text.contains(block), "{block:?} in\n{text}");
     }
 }
 

@@ -6,5 +6,6 @@ mod explain;
 mod golden;
 mod laws;
 mod practices;
+mod rules;
 mod shapes;
 mod support;
