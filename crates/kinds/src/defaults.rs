@@ -2,7 +2,7 @@
 //!
 //! [`apply`] is upstream's `SetDefaults` of Kubernetes 1.37, with what its conversions and encoders add:
 //! amounts in canonical form, the old name of the service account beside the new one, empty lists and
-//! maps dropped where they are never written. Most defaults are rows of tables ([`fill`]); the rest are
+//! maps dropped where they are never written. Most defaults are rows of tables; the rest are
 //! functions that the tables name. What needs more than the object (identities, other objects, time) is
 //! in [`crate::prepare`].
 

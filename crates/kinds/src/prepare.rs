@@ -13,7 +13,7 @@ mod pod;
 pub mod service;
 mod table;
 
-use crate::validate::at::{dig, field, text};
+use crate::validate::at::{dig, field, list, text};
 use crate::validate::same::same;
 use table::{Counts, Strategy, strategy};
 
@@ -38,6 +38,7 @@ pub fn create(group: &str, kind: &str, object: &mut Value) {
         ("", "Namespace") => namespace_finalizer(object),
         ("", "Service") => service::sync_cluster_ips(None, object),
         ("batch", "Job") => job::create(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_version(object),
         _ => {}
     }
     if strategy.counts != Counts::Nothing {
@@ -59,6 +60,7 @@ pub fn update(group: &str, kind: &str, old: &Value, new: &mut Value) {
         ("", "Service") => service::update(old, new),
         ("", "Pod") => pod::update(old, new),
         ("certificates.k8s.io", "CertificateSigningRequest") => keep(old, new, "spec"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_version(new),
         _ => {}
     }
     keep_identity(old, new);
@@ -168,6 +170,24 @@ fn namespace_finalizer(object: &mut Value) {
         Value::Array(list) if list.iter().any(|name| name == KUBERNETES) => {}
         Value::Array(list) => list.push(json!(KUBERNETES)),
         other => *other = json!([KUBERNETES]),
+    }
+}
+
+/// The version in which objects are stored from now on joins those in which some may lie.
+fn stored_version(definition: &mut Value) {
+    let stored = list(dig(definition, "spec.versions"))
+        .iter()
+        .find(|version| field(version, "storage").as_bool() == Some(true))
+        .map(|version| text(field(version, "name")).to_string());
+    let (Some(name), Some(status)) = (stored, definition.get_mut("status").and_then(Value::as_object_mut))
+    else {
+        return;
+    };
+    let versions = status.entry("storedVersions").or_insert(Value::Null);
+    match versions {
+        Value::Array(known) if known.iter().any(|known| *known == name) => {}
+        Value::Array(known) => known.push(json!(name)),
+        other => *other = json!([name]),
     }
 }
 

@@ -96,4 +96,4 @@ pub fn is_namespaced(group: &str, kind: &str) -> Option<bool> {
 type Change = fn(&Value, &At<'_, '_>, &mut Causes);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

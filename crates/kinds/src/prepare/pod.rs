@@ -1,4 +1,4 @@
-//! What a pod gets when it is written: its status, its class of service, its affinities' label keys.
+//! What a pod gets when it is written: its status, its class of service, its label keys as expressions.
 
 use kiban_base::quantity::Quantity;
 use serde_json::{Value, json};
@@ -43,6 +43,10 @@ pub(crate) fn create(pod: &mut Value) {
     let labels = dig(pod, "metadata.labels").clone();
     if let Some(map) = pod.as_object_mut() {
         map.insert("status".to_string(), json!({"phase": "Pending", "qosClass": class}));
+    }
+    let spread = pod.pointer_mut("/spec/topologySpreadConstraints").and_then(Value::as_array_mut);
+    for constraint in spread.into_iter().flatten() {
+        label_keys(constraint, &labels);
     }
     for name in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = pod.pointer_mut(&format!("/spec/affinity/{name}")) else { continue };

@@ -121,6 +121,7 @@ fn pod_term(at: &At<'_, '_>, out: &mut Causes) {
     qualified_name(&key, out);
 }
 
+/// Labels by whose values siblings are told apart, for affinities and for spreading.
 fn match_label_keys(at: &At<'_, '_>, out: &mut Causes) {
     let (wanted, unwanted, selector) =
         (at.get("matchLabelKeys"), at.get("mismatchLabelKeys"), at.get("labelSelector"));
@@ -180,7 +181,7 @@ pub(crate) fn spread(at: &At<'_, '_>, out: &mut Causes) {
                 rule::one_of(&policy, &["Honor", "Ignore"], out);
             }
         }
-        spread_keys(&constraint, out);
+        match_label_keys(&constraint, out);
         label_selector(&constraint.get("labelSelector"), out);
     }
 }
@@ -194,26 +195,6 @@ fn min_domains(at: &At<'_, '_>, action: &str, out: &mut Causes) {
     if action != "DoNotSchedule" {
         let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
         out.invalid(domains, number, &detail);
-    }
-}
-
-fn spread_keys(at: &At<'_, '_>, out: &mut Causes) {
-    let (keys, selector) = (at.get("matchLabelKeys"), at.get("labelSelector"));
-    if keys.is_empty() {
-        return;
-    }
-    if !selector.is_set() {
-        out.forbidden(keys, NO_SELECTOR);
-    }
-    let selected: BTreeSet<&str> = entries(field(selector.value, "matchLabels"))
-        .map(|(key, _)| key)
-        .chain(list(field(selector.value, "matchExpressions")).iter().map(|e| text(field(e, "key"))))
-        .collect();
-    for key in keys.items() {
-        qualified_name(&key, out);
-        if selected.contains(key.str()) {
-            out.invalid(key, key.str(), IN_BOTH);
-        }
     }
 }
 
