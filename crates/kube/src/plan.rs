@@ -102,6 +102,19 @@ impl Plan {
         self.items.iter().filter(|i| of(&i.verdict)).count()
     }
 
+    /// Objects of unknown kinds lie in this namespace: what would bring it is not installed.
+    fn skipped_in(&self, namespace: &str) -> bool {
+        self.skipped.iter().any(|(id, _)| id.namespace == namespace)
+    }
+
+    /// Skips what lies in a namespace that is missing together with the kinds around it.
+    fn leave_out(&mut self, namespace: &str) {
+        let (out, stay) = std::mem::take(&mut self.items).into_iter().partition(|i| i.id.namespace == namespace);
+        self.items = stay;
+        let out: Vec<Item> = out;
+        self.skipped.extend(out.into_iter().map(|i| (i.id, i.resource.gvk)));
+    }
+
     /// The entries of the rendered objects, as the inventory will list them.
     pub(crate) fn entries(&self) -> BTreeMap<ObjectId, Entry> {
         let entry = |i: &Item| Entry { version: i.resource.gvk.version.clone(), hash: i.hash.clone() };
@@ -132,7 +145,7 @@ pub(crate) async fn make(
 ) -> Result<Plan, ApplyError> {
     let kinds = cluster.kinds().await?;
     let mut plan = prepare(request, &kinds, options.skip_missing_kinds)?;
-    let missing = missing_namespaces(cluster, &plan, request).await?;
+    let missing = missing_namespaces(cluster, &mut plan, request).await?;
     plan.namespace_is_new = missing.contains(&request.namespace);
     if !plan.namespace_is_new {
         read_inventory(cluster, request, &mut plan).await?;
@@ -248,27 +261,30 @@ fn missing_kinds(skipped: &[(ObjectId, Gvk)], kinds: &Kinds) -> ApplyError {
 /// The namespaces that the objects need, do not exist, and are among the objects themselves.
 async fn missing_namespaces(
     cluster: &Cluster,
-    plan: &Plan,
+    plan: &mut Plan,
     request: &Request,
 ) -> Result<BTreeSet<String>, ApplyError> {
-    let mut wanted: BTreeSet<&str> = plan.items.iter().map(|i| i.id.namespace.as_str()).collect();
-    wanted.insert(&request.namespace);
+    let mut wanted: BTreeSet<String> = plan.items.iter().map(|i| i.id.namespace.clone()).collect();
+    wanted.insert(request.namespace.clone());
     wanted.remove("");
-    let brought: BTreeSet<&str> = plan
+    let brought: BTreeSet<String> = plan
         .items
         .iter()
         .filter(|i| i.id.group.is_empty() && i.id.kind == "Namespace")
-        .map(|i| i.id.name.as_str())
+        .map(|i| i.id.name.clone())
         .collect();
     let mut missing = BTreeSet::new();
-    for name in wanted {
+    for name in &wanted {
         let path = format!("/api/v1/namespaces/{}", crate::client::encode(name));
         match cluster.call(&Call::get(path)).await {
             Ok(answer) if text_at(&answer.body, &["metadata", "deletionTimestamp"]).is_some() => {
                 return Err(ApplyError::NamespaceTerminating { namespace: name.into() });
             }
             Ok(_) => {}
-            Err(e) if e.is_not_found() && brought.contains(name) => drop(missing.insert(name.to_string())),
+            Err(e) if e.is_not_found() && brought.contains(name) => drop(missing.insert(name.clone())),
+            Err(e) if e.is_not_found() && *name != request.namespace && plan.skipped_in(name) => {
+                plan.leave_out(name);
+            }
             Err(e) if e.is_not_found() => {
                 return Err(ApplyError::NoNamespace { namespace: name.into() });
             }

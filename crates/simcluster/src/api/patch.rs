@@ -167,7 +167,7 @@ impl Api {
     ) -> Result<Value, ApiError> {
         let kind = target.kind;
         let info = kind.info();
-        let Document { value: mut config, duplicates } = patch.document;
+        let mut config = patch.document.value.clone();
         let given = |key: &str| config[key].as_str().unwrap_or_default();
         if given("apiVersion").is_empty() || given("kind").is_empty() {
             return Err(ApiError::bad_request("invalid object type: apiVersion and kind must be set in an applied object"));
@@ -187,9 +187,10 @@ impl Api {
         if info.namespaced && config["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
             config["metadata"]["namespace"] = target.namespace.clone().into();
         }
-        let checked = body::check(Document { value: config, duplicates }, kind, &call.params.field_validation)?;
+        // Checked as its type, and merged as it was written: a partial configuration stays partial.
+        let checked = body::check(patch.with(config.clone()), kind, &call.params.field_validation)?;
         warnings.extend(checked.warnings);
-        Ok(checked.value)
+        Ok(config)
     }
 }
 

@@ -1,0 +1,4 @@
+//! The one integration binary: a module a subject.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod basics;
