@@ -11,6 +11,8 @@ use kiban_model::text::Duration;
 
 /// The shortest grace period: what Kubernetes itself gives, and what people expect.
 pub const LEAST_GRACE: u64 = 30;
+/// Disk of a replica where neither app nor platform say: enough for logs between two rotations.
+pub const DEFAULT_DISK: &str = "1Gi";
 /// Seconds between two startup probes: short, so that a fast start is not waited for.
 pub const STARTUP_PERIOD: u64 = 2;
 

@@ -8,7 +8,7 @@ use kiban_model::profile::DeliveryMode;
 use kiban_model::text::Duration;
 
 use super::{Finding, Severity, at, at_origin, in_production};
-use crate::facts::{Facts, Graph, longest_call};
+use crate::facts::{DEFAULT_DISK, Facts, Graph, longest_call};
 
 pub(super) fn check(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
     scale(f, findings);
@@ -204,10 +204,8 @@ fn slo(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
 
 fn writable(f: &Facts<'_>, findings: &mut Vec<Finding>) {
     let amount = |text: &str| Quantity::parse(text).unwrap_or(Quantity::ZERO);
-    for (in_memory, have, what) in
-        [(true, Some(&f.r.resources.memory), "memory"), (false, f.r.resources.ephemeral.as_ref(), "disk")]
-    {
-        let Some(have) = have else { continue };
+    let disk = f.r.resources.ephemeral.as_ref().map_or(DEFAULT_DISK, |disk| disk.as_str());
+    for (in_memory, have, what) in [(true, f.r.resources.memory.as_str(), "memory"), (false, disk, "disk")] {
         let folders = f.r.app.writable.values().filter(|folder| folder.memory == in_memory);
         let sizes = folders.filter_map(|folder| folder.size.as_ref());
         let sum = sizes.fold(Quantity::ZERO, |sum, size| sum + amount(size));

@@ -7,12 +7,9 @@ use serde_json::{Value, json};
 
 use super::config::Config;
 use super::{config, meta, probe};
-use crate::facts::Facts;
+use crate::facts::{DEFAULT_DISK, Facts};
 use crate::node::Node;
 use crate::rules;
-
-/// Disk of a replica where neither app nor platform say: enough for logs between two rotations.
-const DEFAULT_DISK: &str = "1Gi";
 
 /// What differs between the pods of an app.
 pub(super) struct Pod<'a> {
