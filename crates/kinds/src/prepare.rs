@@ -11,6 +11,7 @@ pub mod admission;
 mod job;
 mod pod;
 pub mod service;
+mod subresource;
 mod table;
 
 use crate::validate::at::{dig, field, list, text};
@@ -18,6 +19,7 @@ use crate::validate::same::same;
 use table::{Counts, Strategy, strategy};
 
 pub use pod::qos_class;
+pub use subresource::{ephemeral_containers_update, resize_update};
 
 /// Whether a kind has a status subresource, so that plain writes leave the status alone.
 pub fn has_status(group: &str, kind: &str) -> bool {

@@ -38,6 +38,7 @@ mod scheduling;
 mod security;
 mod service;
 mod storage;
+mod subresource;
 mod volume;
 
 pub use cause::{Cause, Reason, status_of};
@@ -75,6 +76,24 @@ pub fn status(group: &str, kind: &str, old: &Value, new: &Value) -> Vec<Cause> {
     let row = row(group, kind);
     meta::update(old, &at, row.conditional, &mut out);
     (row.status)(old, &at, &mut out);
+    out.into_vec()
+}
+
+/// What speaks against a pod that was written to its subresource `ephemeralcontainers`.
+pub fn ephemeral_containers(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut out = Causes::default();
+    let at = At::root(new);
+    meta::update(old, &at, false, &mut out);
+    subresource::ephemeral_containers(old, &at, &mut out);
+    out.into_vec()
+}
+
+/// What speaks against a pod that was written to its subresource `resize`.
+pub fn resize(old: &Value, new: &Value) -> Vec<Cause> {
+    let mut out = Causes::default();
+    let at = At::root(new);
+    meta::update(old, &at, false, &mut out);
+    subresource::resize(old, &at, &mut out);
     out.into_vec()
 }
 

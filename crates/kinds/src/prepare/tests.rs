@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::admission::{PriorityClass, Refused, default_tolerations, priority, service_account};
 use super::service::{ServicePool, allocate, held};
-use super::{create, has_status, qos_class, status_update, update};
+use super::{
+    create, ephemeral_containers_update, has_status, qos_class, resize_update, status_update, update,
+};
 use crate::defaults;
 use crate::validate::tests::{edit, good, written};
 
@@ -414,6 +416,77 @@ fn pods_wait_five_minutes_for_their_node() {
     let own = json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5});
     assert_eq!(tolerations(&format!("spec.tolerations=[{own}]")), json!([own, reach]));
     assert_eq!(tolerations("spec.tolerations=[{\"operator\":\"Exists\"}]"), json!([{"operator": "Exists"}]));
+}
+
+fn said(causes: &[crate::validate::Cause]) -> Vec<String> {
+    causes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn ephemeral_containers_come_but_do_not_go() {
+    let (_, old) = written("Pod", "");
+    let write = |old: &Value, edits: &str| {
+        let mut new = old.clone();
+        edit(&mut new, edits);
+        defaults::apply("", "Pod", &mut new);
+        ephemeral_containers_update(old, &mut new);
+        let causes = said(&crate::validate::ephemeral_containers(old, &new));
+        (new, causes)
+    };
+    let (with, causes) = write(
+        &old,
+        "spec.ephemeralContainers=[{\"name\":\"debug\",\"image\":\"a:1\"}] ; spec.hostNetwork=true",
+    );
+    assert_eq!(causes, Vec::<String>::new());
+    assert_eq!(with["spec"].get("hostNetwork"), None);
+    assert_eq!(with["metadata"]["generation"], 2);
+    let (_, causes) = write(&with, "spec.ephemeralContainers=[]");
+    let gone = "existing ephemeral containers \"debug\" may not be removed\n";
+    assert_eq!(causes, [format!("spec.ephemeralContainers: Forbidden: {gone}")]);
+    let (_, causes) = write(&with, "spec.ephemeralContainers.0.image=\"b:1\"");
+    assert!(causes[0].contains("existing ephemeral containers \"debug\" may not be changed\n"), "{causes:?}");
+    let (_, causes) = write(&old, "spec.ephemeralContainers=[{\"name\":\"app\",\"image\":\"a:1\"}]");
+    assert_eq!(causes, ["spec.ephemeralContainers[0].name: Duplicate value: \"app\""]);
+}
+
+#[test]
+fn resizes_change_amounts_and_nothing_else() {
+    let resources = "spec.containers.0.resources";
+    let amounts = "{\"requests\":{\"cpu\":\"1\"},\"limits\":{\"cpu\":\"2\",\"memory\":\"1Gi\"}}";
+    let (_, old) = written("Pod", &format!("{resources}={amounts}"));
+    let write = |edits: &str| {
+        let mut new = old.clone();
+        edit(&mut new, edits);
+        defaults::apply("", "Pod", &mut new);
+        resize_update(&old, &mut new);
+        let causes = said(&crate::validate::resize(&old, &new));
+        (new, causes)
+    };
+    let (new, causes) =
+        write(&format!("{resources}.requests.cpu=\"1500m\" ; spec.containers.0.image=\"b:1\""));
+    assert_eq!(causes, Vec::<String>::new());
+    assert_eq!(new["spec"]["containers"][0]["image"], "nginx:1.27");
+    assert_eq!(new["spec"]["containers"][0]["resources"]["requests"]["cpu"], "1500m");
+    assert_eq!(new["metadata"]["generation"], 2);
+    let (_, causes) = write(&format!("{resources}.requests.cpu=\"2\""));
+    assert_eq!(
+        causes,
+        ["spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing"]
+    );
+    let (_, causes) = write(&format!("{resources}.limits={{\"memory\":\"1Gi\"}}"));
+    assert_eq!(causes, ["spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed"]);
+    let (_, causes) = write(&format!("{resources}.limits.ephemeral-storage=\"1Gi\""));
+    assert!(
+        causes[0].starts_with("spec: Forbidden: only cpu and memory resources are mutable\n"),
+        "{causes:?}"
+    );
+    let (_, causes) = write(&format!("{resources}.requests.cpu=\"3\""));
+    assert_eq!(
+        causes,
+        [
+            "spec.containers[0].resources.requests: Invalid value: \"3\": must be less than or equal to cpu limit of 2"
+        ]
+    );
 }
 
 #[test]

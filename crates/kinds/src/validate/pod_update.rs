@@ -45,7 +45,8 @@ pub(crate) fn update(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     }
 }
 
-fn annotation_changes(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
+/// Annotations that say what a pod is stay with it.
+pub(crate) fn annotation_changes(old: &Value, at: &At<'_, '_>, out: &mut Causes) {
     let meta = at.get("metadata");
     let (now, before) = (meta.get("annotations"), dig(old, "metadata.annotations"));
     let words = |key: &str| {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-use super::super::{create, scale, status, status_of, update};
+use super::super::{create, ephemeral_containers, resize, scale, status, status_of, update};
 use super::{KINDS, good, sentences, written};
 use crate::{defaults, prepare};
 
@@ -124,6 +124,11 @@ proptest! {
         prepare::status_update(group, kind, &old, &mut status_only);
         let _ = status(group, kind, &old, &status_only);
         let _ = scale(&new);
+        let (mut debugged, mut resized) = (status_only.clone(), status_only);
+        prepare::ephemeral_containers_update(&old, &mut debugged);
+        let _ = ephemeral_containers(&old, &debugged);
+        prepare::resize_update(&old, &mut resized);
+        let _ = resize(&old, &resized);
     }
 
     #[test]
