@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kiban_base::clock::Timestamp;
-use kiban_planner::{Budget, Eviction, Labels, Node, Options, Outcome, Pod, PodKey, Scheduler, Template, Unschedulable};
+use kiban_planner::{
+    Budget, Eviction, Labels, Node, Options, Outcome, Pod, PodKey, Scheduler, Template, Unschedulable,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -92,9 +94,13 @@ impl DefaultScheduler {
         if change.old.as_ref().is_some_and(|old| old.uid == object.uid && !matters(old, object)) {
             return;
         }
-        if self.assumed.get(key).is_some_and(|uid| *uid == object.uid) && object.pod.is_some_and(|p| p.bound) {
+        if self.assumed.get(key).is_some_and(|uid| *uid == object.uid) && object.pod.is_some_and(|p| p.bound)
+        {
             self.assumed.remove(key);
-            if !object.deleting && object.pod.is_some_and(|p| !p.phase.is_terminal()) && brief(object).status.start_time.is_none() {
+            if !object.deleting
+                && object.pod.is_some_and(|p| !p.phase.is_terminal())
+                && brief(object).status.start_time.is_none()
+            {
                 return;
             }
         }
@@ -203,7 +209,11 @@ impl DefaultScheduler {
             self.queue.hold(key.clone(), ctx.now);
             return self.tell(ctx, key, known.condition_reason(), &known.message(), None);
         }
-        let budgets = if pod.template().preempts && pod.template().priority > 0 { budgets(&ctx.state()) } else { Vec::new() };
+        let budgets = if pod.template().preempts && pod.template().priority > 0 {
+            budgets(&ctx.state())
+        } else {
+            Vec::new()
+        };
         match self.planner.run(&pod, &budgets) {
             Outcome::Bind(decision) => self.bind(ctx, key, &uid, pod, &decision.node),
             Outcome::Evict(eviction, pending) => {

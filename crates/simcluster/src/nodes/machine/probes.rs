@@ -61,6 +61,9 @@ impl Turn<'_> {
             let Some(probe) = probe_of(part, kind).filter(|_| wanted && !armed) else { continue };
             // What cannot pass is not asked again and again in fast mode; a change of the pod asks.
             if kind == ProbeKind::Readiness && part.unready && self.timing.fast {
+                if t == running.since {
+                    self.unhealthy(i, kind, false);
+                }
                 continue;
             }
             let first = (running.since + self.first_delay(part, &probe)).max(t);
