@@ -56,3 +56,6 @@ impl PatchError {
         Self::BadRequest("exceeded max depth".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

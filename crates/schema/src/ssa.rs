@@ -30,7 +30,7 @@ mod validate;
 mod value;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::table::{Kind, Schema, TypeId};
 
@@ -75,8 +75,15 @@ impl<'a> Ctx<'a> {
     }
 
     /// A request for an object of a kind that the table does not know. Its objects merge member by
-    /// member, its lists are owned whole.
-    pub fn untyped(schema: &'a Schema, group: &str, version: &str, kind: &str, subresource: &str) -> Self {
+    /// member, its lists are owned whole. `has_status`: it has a `status` subresource.
+    pub fn untyped(
+        schema: &'a Schema,
+        group: &str,
+        version: &str,
+        kind: &str,
+        subresource: &str,
+        has_status: bool,
+    ) -> Self {
         Self {
             schema,
             type_id: None,
@@ -84,7 +91,7 @@ impl<'a> Ctx<'a> {
             version: version.to_owned(),
             kind: kind.to_owned(),
             subresource: subresource.to_owned(),
-            reset: reset::of(group, kind, subresource, true),
+            reset: reset::of(group, kind, subresource, has_status),
             versions: Vec::new(),
         }
     }

@@ -262,7 +262,7 @@ fn applies_and_updates_of_undeclared_kinds_give_upstreams_objects_and_owners() {
     let mut tally = Tally::new("untyped.jsonl");
     for (i, case) in cases("untyped.jsonl").iter().enumerate() {
         run(&mut tally, i, case, |subresource| {
-            Ctx::untyped(schema, "example.dev", "v1", "Widget", subresource)
+            Ctx::untyped(schema, "example.dev", "v1", "Widget", subresource, true)
         });
     }
     tally.finish();

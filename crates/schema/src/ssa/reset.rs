@@ -75,7 +75,7 @@ impl Pattern {
     }
 }
 
-/// Rows: group, kinds (`*` for all others), subresource, fields that the endpoint resets.
+/// Group, kinds, subresource, fields that the endpoint resets.
 type Row = (&'static str, &'static [&'static str], &'static str, &'static [&'static [&'static str]]);
 
 /// What differs from the rule: an object's endpoint resets `status`, its status' endpoint `spec`.
@@ -88,7 +88,8 @@ const EXCEPTIONS: &[Row] = &[
         &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]],
     ),
     ("", &["Namespace"], "finalize", &[&["status"]]),
-    ("storage.k8s.io", &["VolumeAttachment"], "status", &[&["metadata"], &["spec"]]),
+    ("storage.k8s.io", &["VolumeAttachment", "CSINode"], "status", &[&["metadata"], &["spec"]]),
+    ("resource.k8s.io", &["ResourceClaim"], "status", &[&["metadata"], &["spec"]]),
     ("apiextensions.k8s.io", &["CustomResourceDefinition"], "status", &[&["metadata"], &["spec"]]),
     ("apiregistration.k8s.io", &["APIService"], "status", &[&["spec"], &["metadata"]]),
     (
@@ -124,7 +125,6 @@ static RESIZE: LazyLock<Reset> = LazyLock::new(|| {
         &["spec", "containers", "*", "resizePolicy"],
         &["spec", "initContainers", "*", "resources"],
         &["spec", "initContainers", "*", "resizePolicy"],
-        &["spec", "resources"],
     ]))
 });
 

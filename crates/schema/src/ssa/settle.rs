@@ -12,8 +12,8 @@ pub fn settle(old: &Value, new: &mut Value) -> bool {
         (Value::Object(a), Value::Object(b)) => equal_but(a, b, "managedFields", same_owners),
         (a, b) => a == b,
     });
-    if same && let Some(list) = managed::list_of(old) {
-        managed::put_list(new, Some(list.clone()));
+    if same && managed::list_of(old) != managed::list_of(new) {
+        managed::put_list(new, managed::list_of(old).cloned());
     }
     same
 }

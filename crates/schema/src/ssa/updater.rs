@@ -52,15 +52,15 @@ fn prune(ctx: &Ctx<'_>, merged: Value, managed: &Managed, last: FieldSet) -> Val
     let merged_set = named(&field_set(schema, node, &merged));
 
     // Without all that was owned last time …
-    let pruned = remove_items(schema, node, merged.clone(), &last);
+    let pruned = remove_items(schema, node, &merged, &last);
     // … but with what somebody owns, and what those fields need to exist …
     let owned = managed.entries.iter().fold(FieldSet::default(), |all, e| all.union(e.set().into_owned()));
     let kept = named(&field_set(schema, node, &pruned)).union(named(&owned));
-    let pruned = remove_items(schema, node, merged.clone(), &merged_set.clone().difference(&kept));
+    let pruned = remove_items(schema, node, &merged, &merged_set.clone().difference(&kept));
     // … and with what went only because of what stood around it.
     let pruned_set = named(&field_set(schema, node, &pruned));
     let gone = merged_set.difference(&pruned_set).intersection(&last);
-    remove_items(schema, node, merged, &gone)
+    remove_items(schema, node, &merged, &gone)
 }
 
 /// Takes what changes from its other owners, or reports them where it may not.
