@@ -4,7 +4,7 @@ mod client;
 mod data;
 mod sim;
 
-pub use client::{Kubectl, Said, python, said, tool};
+pub use client::{Background, Kubectl, Said, python, said, tool};
 pub use data::testdata;
 pub use sim::Sim;
 

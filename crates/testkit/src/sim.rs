@@ -87,7 +87,7 @@ impl Sim {
         while !holds() {
             assert!(left > 0, "waited a minute for: {what}");
             left -= 1;
-            self.runtime.block_on(tokio::time::sleep(turn));
+            self.runtime.block_on(async { tokio::time::sleep(turn).await });
         }
     }
 }
