@@ -5,21 +5,27 @@
 //! will bring cannot be tried out where it belongs; it is deferred, and checked in the namespace
 //! `default` where that can be.
 
+mod verdict;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::apply::{ApplyError, Conflict, Event, MANAGER, Options, Outcome, Progress, Request};
-use crate::client::{APPLY_PATCH, Answer, ApiError, Call, Cluster, JSON, Refusal};
+use crate::apply::{ApplyError, Event, MANAGER, Options, Progress, Request};
+use crate::client::{APPLY_PATCH, Answer, ApiError, Call, Cluster, JSON};
 use crate::discovery::{Kinds, Resource, kinds_of_definition};
 use crate::inventory::{self, Entry, Inventory, Kept, PrunePlan};
 use crate::object::{
-    BadObject, Gvk, ObjectId, applied_fields, content_hash, group_of, managers, normalised, says_keep,
+    BadObject, Gvk, ObjectId, content_hash, group_of, managers, says_keep,
     text_at, wave,
 };
 use crate::takeover;
+use verdict::{compare, judge_refusal};
+
+pub use verdict::Verdict;
+pub(crate) use verdict::{conflicts, decided};
 
 /// An object that is to be applied.
 #[derive(Debug, Clone)]
@@ -40,23 +46,6 @@ pub struct Item {
     pub live: Option<Value>,
     /// As it would be; none where the server did not say.
     pub would_be: Option<Value>,
-}
-
-/// What the server says to an object that is tried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It would be created.
-    Create,
-    /// It would be changed.
-    Configure,
-    /// It would stay as it is.
-    Unchanged,
-    /// It will be created; it could not be tried out where it belongs. Why, and what was checked.
-    Deferred(String),
-    /// Others own fields of it.
-    Conflict(Vec<Conflict>),
-    /// It is refused, in the server's words.
-    Refused(String),
 }
 
 /// An object that is to be deleted.
@@ -109,7 +98,8 @@ impl Plan {
 
     /// Skips what lies in a namespace that is missing together with the kinds around it.
     fn leave_out(&mut self, namespace: &str) {
-        let (out, stay) = std::mem::take(&mut self.items).into_iter().partition(|i| i.id.namespace == namespace);
+        let (out, stay) =
+            std::mem::take(&mut self.items).into_iter().partition(|i| i.id.namespace == namespace);
         self.items = stay;
         let out: Vec<Item> = out;
         self.skipped.extend(out.into_iter().map(|i| (i.id, i.resource.gvk)));
@@ -504,37 +494,6 @@ async fn try_in_place(
     Ok(item)
 }
 
-fn judge_refusal(refusal: &Refusal) -> Verdict {
-    let conflicts = conflicts(refusal);
-    if !conflicts.is_empty() {
-        return Verdict::Conflict(conflicts);
-    }
-    // The API server's words when an admission webhook has side effects.
-    if refusal.code == 400 && refusal.message.contains("does not support dry run") {
-        return Verdict::Deferred(format!("it cannot be tried out: {}", refusal.message));
-    }
-    Verdict::Refused(refusal.to_string())
-}
-
-/// The conflicts that a refusal tells of.
-pub(crate) fn conflicts(refusal: &Refusal) -> Vec<Conflict> {
-    let causes = refusal.causes.iter().filter(|c| c.reason == "FieldManagerConflict");
-    causes
-        .map(|cause| {
-            let owner = cause.message.strip_prefix("conflict with ").unwrap_or(&cause.message);
-            let manager = owner.split('"').nth(1).unwrap_or(owner);
-            Conflict { field: cause.field.clone(), owner: owner.into(), manager: manager.into() }
-        })
-        .collect()
-}
-
-fn compare(live: Option<&Value>, would_be: &Value) -> Verdict {
-    let Some(live) = live else { return Verdict::Create };
-    let same = normalised(live) == normalised(would_be)
-        && applied_fields(live, MANAGER) == applied_fields(would_be, MANAGER);
-    if same { Verdict::Unchanged } else { Verdict::Configure }
-}
-
 /// Tries an object out in the namespace `default`, as one that is created there: its namespace does
 /// not exist yet. What depends on the namespace alone (permissions, quotas) decides nothing.
 async fn try_elsewhere(
@@ -587,16 +546,6 @@ pub(crate) fn apply_call(item: &Item, dry_run: bool, force: bool) -> Call {
     let forced = if force { "&force=true" } else { "" };
     let query = format!("{path}?fieldManager={MANAGER}&fieldValidation=Strict{dry}{forced}");
     Call::new(Method::PATCH, query, Some(item.object.clone()), APPLY_PATCH)
-}
-
-/// The outcome of an object that the plan already decides.
-pub(crate) fn decided(verdict: &Verdict) -> Option<Outcome> {
-    match verdict {
-        Verdict::Unchanged => Some(Outcome::Unchanged),
-        Verdict::Conflict(conflicts) => Some(Outcome::Conflict(conflicts.clone())),
-        Verdict::Refused(why) => Some(Outcome::Failed(why.clone())),
-        Verdict::Create | Verdict::Configure | Verdict::Deferred(_) => None,
-    }
 }
 
 #[cfg(test)]

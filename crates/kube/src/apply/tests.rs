@@ -1,3 +1,4 @@
+//! Applies against a scripted API server, and against the embedded cluster.
 #![allow(clippy::unwrap_used)]
 
 mod embedded;

@@ -1,3 +1,4 @@
+//! Requests: answers, retries, throttling, trust.
 #![allow(clippy::unwrap_used)]
 
 use kiban_base::clock::{ManualClock, Timestamp};

@@ -1,3 +1,4 @@
+//! The inventory: what is kept, what may be pruned.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Turns: who holds the Lease, who waits, who takes over.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

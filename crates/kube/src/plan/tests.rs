@@ -1,3 +1,4 @@
+//! Plans: order, questions before the first write.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

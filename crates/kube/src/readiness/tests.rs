@@ -1,3 +1,4 @@
+//! Readiness, held against recorded answers of kstatus.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};

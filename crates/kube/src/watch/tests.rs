@@ -1,3 +1,4 @@
+//! Watches: start, resume, expiry.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;

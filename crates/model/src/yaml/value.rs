@@ -31,6 +31,7 @@ pub fn manifests(name: &str, bytes: &[u8]) -> Result<Vec<Manifest>, Problem> {
 fn float(number: f64) -> Option<Value> {
     // Kubernetes' clients write 1e3 and 1.0 as JSON's 1000 and 1.
     if number.fract() == 0.0 && number.abs() < 9e15 {
+        // Below 2^53, so nothing is cut.
         #[allow(clippy::cast_possible_truncation)]
         return Some(Value::from(number as i64));
     }
