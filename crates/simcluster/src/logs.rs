@@ -1,8 +1,11 @@
 //! Logs of fake containers: made on demand from the container's start, the same each time.
 //!
 //! A container writes one line when it starts, one a second while it runs, and one when it ends. The
-//! line at an index depends on the pod's uid and the container's name alone, so `tail`, `since` and
-//! `follow` agree with each other and nothing is stored.
+//! line at an index depends on the pod's uid, the container's name and the run's start alone, so that
+//! `tail`, `since` and `follow` agree with each other and nothing is stored.
+//!
+//! Contract: Kubernetes pkg/registry/core/pod (LogLocation) and pkg/kubelet (validateContainerLogStatus):
+//! their errors are what people read.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -19,6 +22,9 @@ use crate::kind::well_known::POD;
 use crate::object::{Key, Stored};
 use crate::registry::Cluster;
 use crate::status::ApiError;
+
+#[cfg(test)]
+mod tests;
 
 /// Time between two lines.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -40,7 +46,7 @@ pub struct Query {
     pub previous: bool,
     /// Put the time before each line.
     pub timestamps: bool,
-    /// The last so many lines; negative means all.
+    /// The last so many lines.
     pub tail: Option<i64>,
     /// Lines of the last so many seconds.
     pub since_seconds: Option<i64>,
@@ -59,6 +65,7 @@ struct Run {
 }
 
 /// The lines of one run.
+#[derive(Debug, Clone)]
 struct Log {
     seed: u64,
     container: String,
@@ -68,52 +75,111 @@ struct Log {
 /// Answers a log request.
 ///
 /// # Errors
-/// 400 with the kubelet's words where the container is not known or has not run.
+/// 400 with the kubelet's words where the container is not known or has not run, 422 for numbers that
+/// make no sense.
 pub fn read(cluster: &Cluster, pod: &Stored, query: Query, shutdown: Shutdown) -> Result<Body, ApiError> {
-    let value = pod.value();
-    let container = choose(&value, pod, &query.container)?;
-    let run = run_of(&value, pod, &container, query.previous)?;
-    let log = Log { seed: seed_of(&pod.uid, &container), container, run };
     let now = cluster.now();
-    let from = first_line(&log, &query, now)?;
-    let text = log.text(from, log.count(now), query.timestamps);
-    if !query.follow || run.end.is_some() {
-        return Ok(Body::full(limited(text, query.limit_bytes)));
-    }
+    let Some((first, follower)) = open(cluster, pod, &query, now)? else { return Ok(Body::full("")) };
+    let Some(mut follower) = follower else { return Ok(Body::full(first)) };
     let (sender, receiver) = mpsc::channel(4);
-    let follower = Follower { cluster: cluster.clone(), key: pod.key.clone(), uid: pod.uid.to_string(), log, query };
     tokio::spawn(async move {
         let mut shutdown = shutdown;
         tokio::select! {
-            () = follower.run(text, now, sender) => {}
+            () = follower.run(first, sender) => {}
             () = shutdown.fired() => {}
         }
     });
     Ok(Body::Stream(receiver))
 }
 
+/// What there is now, and who goes on from there where that is asked for and can be.
+///
+/// `None` where the pod has no node: the API server answers nothing then.
+fn open(
+    cluster: &Cluster,
+    pod: &Stored,
+    query: &Query,
+    now: Timestamp,
+) -> Result<Option<(String, Option<Follower>)>, ApiError> {
+    check(pod, query)?;
+    let value = pod.value();
+    let container = choose(&value, pod, &query.container)?;
+    if value["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
+        return Ok(None);
+    }
+    let run = run_of(&value, pod, &container, query.previous)?;
+    let log = Log { seed: seed_of(&pod.uid, &container, run.start), container, run };
+    let from = first_line(&log, query, now)?;
+    let count = log.count(now);
+    let mut text = log.text(from, count, query.timestamps);
+    let limit = query.limit_bytes.and_then(|l| usize::try_from(l).ok()).unwrap_or(usize::MAX);
+    // Lines are ASCII, so any place is a boundary.
+    text.truncate(limit);
+    let left = limit - text.len();
+    if !query.follow || run.end.is_some() || left == 0 {
+        return Ok(Some((text, None)));
+    }
+    let follower = Follower {
+        cluster: cluster.clone(),
+        key: pod.key.clone(),
+        uid: pod.uid.to_string(),
+        seen: pod.revision,
+        log,
+        timestamps: query.timestamps,
+        sent: count.max(from),
+        left,
+    };
+    Ok(Some((text, Some(follower))))
+}
+
+/// Contract: Kubernetes pkg/apis/core/validation (ValidatePodLogOptions).
+fn check(pod: &Stored, query: &Query) -> Result<(), ApiError> {
+    let invalid = |field: &str, what: String| {
+        let text = format!("PodLogOptions \"{}\" is invalid: {field}: {what}", pod.key.name);
+        let reason = if what.starts_with("Forbidden") { "FieldValueForbidden" } else { "FieldValueInvalid" };
+        Err(ApiError::new(422, "Invalid", text).cause(reason, what, Some(field)))
+    };
+    let too_small = |value: i64, least: &str| format!("Invalid value: {value}: must be greater than {least}");
+    if let Some(tail) = query.tail.filter(|t| *t < 0) {
+        return invalid("tailLines", too_small(tail, "or equal to 0"));
+    }
+    if let Some(limit) = query.limit_bytes.filter(|l| *l < 1) {
+        return invalid("limitBytes", too_small(limit, "0"));
+    }
+    if query.since_seconds.is_some() && !query.since_time.is_empty() {
+        let text = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified";
+        return invalid("sinceSeconds", text.to_owned());
+    }
+    match query.since_seconds.filter(|s| *s < 1) {
+        Some(seconds) => invalid("sinceSeconds", too_small(seconds, "0")),
+        None => Ok(()),
+    }
+}
+
+/// Goes on with a log until the run ends.
+#[derive(Clone)]
 struct Follower {
     cluster: Cluster,
     key: Key,
     uid: String,
+    /// The pod's revision that was looked at last.
+    seen: u64,
     log: Log,
-    query: Query,
+    timestamps: bool,
+    /// Lines that the reader has.
+    sent: u64,
+    /// Bytes that the reader may still have.
+    left: usize,
 }
 
 impl Follower {
-    async fn run(mut self, first: String, from: Timestamp, sender: mpsc::Sender<Bytes>) {
-        let mut sent = self.log.count(from);
-        let mut budget = self.query.limit_bytes.and_then(|l| usize::try_from(l).ok()).unwrap_or(usize::MAX);
+    async fn run(&mut self, first: String, sender: mpsc::Sender<Bytes>) {
         let mut text = first;
+        let mut ended = false;
         loop {
-            if !text.is_empty() {
-                text.truncate(budget);
-                budget -= text.len();
-                if sender.send(Bytes::from(std::mem::take(&mut text))).await.is_err() || budget == 0 {
-                    return;
-                }
+            if !text.is_empty() && sender.send(Bytes::from(std::mem::take(&mut text))).await.is_err() {
+                return;
             }
-            let ended = self.log.run.end.is_some();
             if ended {
                 return;
             }
@@ -121,33 +187,57 @@ impl Follower {
                 () = tokio::time::sleep(POLL) => {}
                 () = sender.closed() => return,
             }
-            let now = self.cluster.now();
-            self.log.run.end = self.end(now);
-            let count = self.log.count(now);
-            text = self.log.text(sent, count, self.query.timestamps);
-            sent = count;
+            (text, ended) = self.next(self.cluster.now());
         }
     }
 
-    /// When the followed run ended, if it has.
-    fn end(&self, now: Timestamp) -> Option<Timestamp> {
-        let pod = self.cluster.get(*POD, &self.key).filter(|p| *p.uid == *self.uid);
-        let Some(pod) = pod else { return Some(now) };
+    /// New text, and whether that was the last.
+    fn next(&mut self, now: Timestamp) -> (String, bool) {
+        self.look(now);
+        let count = self.log.count(now);
+        let mut text = self.log.text(self.sent, count, self.timestamps);
+        self.sent = self.sent.max(count);
+        text.truncate(self.left);
+        self.left -= text.len();
+        (text, self.left == 0 || self.log.run.end.is_some())
+    }
+
+    /// Notices the end of the run.
+    fn look(&mut self, now: Timestamp) {
+        let run = &mut self.log.run;
+        let Some(pod) = self.cluster.get(*POD, &self.key).filter(|p| *p.uid == *self.uid) else {
+            run.end = Some(now);
+            return;
+        };
+        if pod.revision == self.seen {
+            return;
+        }
+        self.seen = pod.revision;
         let status = status_of(&pod.value(), &self.log.container);
-        [&status["state"], &status["lastState"]]
+        let current = run_in(&status["state"], "running");
+        if current.is_some_and(|c| c.start == run.start) {
+            return;
+        }
+        let ended =
+            [&status["state"], &status["lastState"]].into_iter().filter_map(|s| run_in(s, "terminated"));
+        // A run that nothing tells of any more was followed by others while nobody looked.
+        *run = ended
             .into_iter()
-            .filter_map(|state| run_in(state, "terminated"))
-            .find(|run| run.start == self.log.run.start)
-            .and_then(|run| run.end)
+            .find(|r| r.start == run.start)
+            .unwrap_or(Run { end: Some(current.map_or(now, |c| c.start.max(run.start))), ..*run });
     }
 }
 
 impl Log {
     /// How many lines there are at `now`.
     fn count(&self, now: Timestamp) -> u64 {
-        let until = self.run.end.unwrap_or(now);
+        self.ticks(self.run.end.unwrap_or(now)) + 1 + u64::from(self.run.end.is_some())
+    }
+
+    /// Whole intervals between the start and a time.
+    fn ticks(&self, until: Timestamp) -> u64 {
         let ticks = until.since(self.run.start).as_millis() / INTERVAL.as_millis();
-        u64::try_from(ticks).unwrap_or(u64::MAX - 2) + 1 + u64::from(self.run.end.is_some())
+        u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2)
     }
 
     fn time(&self, index: u64) -> Timestamp {
@@ -155,14 +245,25 @@ impl Log {
         self.run.end.map_or(regular, |end| regular.min(end))
     }
 
+    /// The first line that is not older than `since`.
+    fn first_since(&self, since: Timestamp, count: u64) -> u64 {
+        if self.run.end.is_some_and(|end| end < since) {
+            return count;
+        }
+        let ahead = since.since(self.run.start).as_micros().div_ceil(INTERVAL.as_micros());
+        u64::try_from(ahead).unwrap_or(count).min(count)
+    }
+
     fn line(&self, index: u64) -> String {
         let time = self.time(index).rfc3339_micro();
         if index == 0 {
-            return json!({"time": time, "level": "info", "msg": "started", "container": self.container}).to_string();
+            return json!({"time": time, "level": "info", "msg": "started", "container": self.container})
+                .to_string();
         }
         if self.run.end.is_some_and(|end| index + 1 == self.count(end)) {
             let level = if self.run.exit_code == 0 { "info" } else { "error" };
-            return json!({"time": time, "level": level, "msg": "ended", "exit_code": self.run.exit_code}).to_string();
+            return json!({"time": time, "level": level, "msg": "ended", "exit_code": self.run.exit_code})
+                .to_string();
         }
         let mut draw = Rng::new(self.seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let status = if draw.below(200) == 0 { 500 } else { 200 };
@@ -177,7 +278,9 @@ impl Log {
         let mut out = String::new();
         for index in from.max(to.saturating_sub(KEPT))..to {
             if timestamps {
-                let _ = write!(out, "{} ", self.time(index).rfc3339_micro());
+                // Container runtimes stamp nanoseconds.
+                let micro = self.time(index).rfc3339_micro();
+                let _ = write!(out, "{}000Z ", micro.trim_end_matches('Z'));
             }
             out.push_str(&self.line(index));
             out.push('\n');
@@ -189,28 +292,13 @@ impl Log {
 fn first_line(log: &Log, query: &Query, now: Timestamp) -> Result<u64, ApiError> {
     let count = log.count(now);
     let tail = query.tail.and_then(|t| u64::try_from(t).ok()).map_or(0, |t| count.saturating_sub(t));
-    if query.since_seconds.is_some() && !query.since_time.is_empty() {
-        return Err(ApiError::bad_request("at most one of `sinceTime` or `sinceSeconds` may be specified"));
-    }
-    let since = if !query.since_time.is_empty() {
+    let since = if query.since_time.is_empty() {
+        query.since_seconds.map(|s| now - Duration::from_secs(s.unsigned_abs()))
+    } else {
         let bad = || ApiError::bad_request(format!("invalid value for sinceTime: \"{}\"", query.since_time));
         Some(Timestamp::parse(&query.since_time).ok_or_else(bad)?)
-    } else {
-        query.since_seconds.map(|s| now - Duration::from_secs(u64::try_from(s).unwrap_or(0)))
     };
-    let after = since.map_or(0, |since| {
-        let ahead = since.since(log.run.start).as_millis().div_ceil(INTERVAL.as_millis());
-        u64::try_from(ahead).unwrap_or(count).min(count)
-    });
-    Ok(tail.max(after))
-}
-
-fn limited(mut text: String, limit: Option<i64>) -> String {
-    if let Some(limit) = limit.and_then(|l| usize::try_from(l).ok()).filter(|l| *l < text.len()) {
-        // Lines are ASCII, so any place is a boundary.
-        text.truncate(limit);
-    }
-    text
+    Ok(tail.max(since.map_or(0, |since| log.first_since(since, count))))
 }
 
 fn names(value: &Value) -> Vec<&str> {
@@ -229,7 +317,7 @@ fn choose(value: &Value, pod: &Stored, asked: &str) -> Result<String, ApiError> 
         return if known { Ok(asked.to_owned()) } else { Err(ApiError::bad_request(text)) };
     }
     match value["spec"]["containers"].as_array().map(Vec::as_slice) {
-        Some([only]) if all.len() == 1 => Ok(only["name"].as_str().unwrap_or_default().to_owned()),
+        Some([only]) => Ok(only["name"].as_str().unwrap_or_default().to_owned()),
         _ => Err(ApiError::bad_request(format!(
             "a container name must be specified for pod {}, choose one of: [{}]",
             pod.key.name,
@@ -258,9 +346,6 @@ fn run_in(state: &Value, phase: &str) -> Option<Run> {
 }
 
 fn run_of(value: &Value, pod: &Stored, container: &str, previous: bool) -> Result<Run, ApiError> {
-    if value["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
-        return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", pod.key.name)));
-    }
     let status = status_of(value, container);
     if previous {
         return run_in(&status["lastState"], "terminated").ok_or_else(|| {
@@ -273,15 +358,23 @@ fn run_of(value: &Value, pod: &Stored, container: &str, previous: bool) -> Resul
     let current = run_in(&status["state"], "running").or_else(|| run_in(&status["state"], "terminated"));
     // Between two runs the last one is shown, as a kubelet does.
     current.or_else(|| run_in(&status["lastState"], "terminated")).ok_or_else(|| {
-        let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or("ContainerCreating");
+        let why = match status["state"]["waiting"]["reason"].as_str() {
+            Some("ErrImagePull") => "image can't be pulled",
+            Some("ImagePullBackOff") => "trying and failing to pull image",
+            Some(reason) => reason,
+            // The kubelet has not reported yet.
+            None => "ContainerCreating",
+        };
         ApiError::bad_request(format!(
-            "container \"{container}\" in pod \"{}\" is waiting to start: {reason}",
+            "container \"{container}\" in pod \"{}\" is waiting to start: {why}",
             pod.key.name
         ))
     })
 }
 
-fn seed_of(uid: &str, container: &str) -> u64 {
+fn seed_of(uid: &str, container: &str, start: Timestamp) -> u64 {
     let bytes = uid.bytes().chain(container.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    hash ^ start.0.unsigned_abs().rotate_left(32)
 }

@@ -27,10 +27,8 @@ pub fn id(image: &str) -> String {
     let full = full_name(image);
     if let Some((name, digest)) = full.split_once('@') {
         // A tag beside a digest says nothing.
-        let name = name
-            .rfind(':')
-            .filter(|c| !name.get(*c..).unwrap_or_default().contains('/'))
-            .map_or(name, |c| &name[..c]);
+        let tag = name.rfind(':').filter(|c| !name.get(*c..).unwrap_or_default().contains('/'));
+        let name = tag.and_then(|c| name.get(..c)).unwrap_or(name);
         return format!("{name}@{digest}");
     }
     let name = full.rfind(':').map_or(full.as_str(), |c| full.get(..c).unwrap_or_default());

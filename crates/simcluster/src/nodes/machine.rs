@@ -382,11 +382,7 @@ impl Turn<'_> {
     /// What may have changed outside: objects that were missing, annotations.
     fn poke(&mut self, now: Timestamp) {
         match self.m.stage {
-            Stage::Volumes { .. } => {
-                if self.world.check(&self.script.volumes).is_ok() {
-                    self.mount(now);
-                }
-            }
+            Stage::Volumes { .. } if self.world.check(&self.script.volumes).is_ok() => self.mount(now),
             Stage::Running => {
                 for i in 0..self.m.live.len() {
                     let Some(part) = self.script.parts.get(i) else { continue };
@@ -463,14 +459,11 @@ impl Turn<'_> {
 
     /// Starts what can start at `t`, and notices when nothing is left to do.
     fn settle(&mut self, t: Timestamp) {
-        match self.m.stage {
-            Stage::Running => {
-                if self.start_next(t) {
-                    self.complete(t);
-                }
-            }
-            Stage::Stopping { .. } => self.stop_next(t),
-            _ => {}
+        let running = self.m.stage == Stage::Running;
+        if running && self.start_next(t) {
+            self.complete(t);
+        } else if self.m.is_stopping() {
+            self.stop_next(t);
         }
     }
 

@@ -75,15 +75,13 @@ pub fn complete(node: &mut Value, name: &str, number: u32) -> bool {
         ("kubernetes.io/hostname", name),
         ("kubernetes.io/os", "linux"),
     ];
-    let map = object(&mut node["metadata"]["labels"]);
     for (key, value) in labels {
-        map.entry(key).or_insert_with(|| value.into());
+        supply(&mut node["metadata"]["labels"], key, value.into());
     }
-    let spec = object(&mut node["spec"]);
-    if !spec.get("podCIDR").is_some_and(Value::is_string) {
-        let cidr = addresses::pod_cidr(number);
-        spec.insert("podCIDR".into(), cidr.clone().into());
-        spec.insert("podCIDRs".into(), json!([cidr]));
+    let cidr = addresses::pod_cidr(number);
+    if !node["spec"]["podCIDR"].is_string() {
+        supply(&mut node["spec"], "podCIDR", cidr.clone().into());
+        supply(&mut node["spec"], "podCIDRs", json!([cidr]));
     }
     *node != before
 }
@@ -92,17 +90,18 @@ pub fn complete(node: &mut Value, name: &str, number: u32) -> bool {
 pub fn report(node: &mut Value, name: &str, number: u32, timing: Timing, now: Timestamp) {
     let mut rng = timing.rng(&format!("node/{name}"));
     let ids = [rng.uuid_v4(), rng.hex(32), rng.uuid_v4()];
-    let status = object(&mut node["status"]);
-    let given = status.get("capacity").and_then(Value::as_object).is_some_and(|c| !c.is_empty());
+    let status = &mut node["status"];
     let map = |pick: fn(&(&str, &'static str, &'static str)) -> &'static str| {
-        CAPACITY.iter().map(|row| (row.0.to_owned(), Value::from(pick(row)))).collect::<Map<_, _>>()
+        Value::from(CAPACITY.iter().map(|row| (row.0.to_owned(), pick(row).into())).collect::<Map<_, _>>())
     };
-    if !given {
-        status.insert("capacity".into(), map(|r| r.1).into());
-        status.insert("allocatable".into(), map(|r| r.2).into());
-    } else if status.get("allocatable").is_none_or(Value::is_null) {
-        let same = status.get("capacity").cloned().unwrap_or_default();
-        status.insert("allocatable".into(), same);
+    let given = status["capacity"].as_object().filter(|c| !c.is_empty()).cloned();
+    match given {
+        // A creator that states a capacity alone means all of it.
+        Some(capacity) => supply(status, "allocatable", capacity.into()),
+        None => {
+            status["capacity"] = map(|r| r.1);
+            status["allocatable"] = map(|r| r.2);
+        }
     }
     let rest = [
         (
@@ -126,8 +125,8 @@ pub fn report(node: &mut Value, name: &str, number: u32, timing: Timing, now: Ti
     for (key, value) in rest {
         let empty =
             |v: &Value| v.is_null() || v.as_array().is_some_and(Vec::is_empty) || v["kubeletVersion"] == "";
-        if status.get(key).is_none_or(empty) {
-            status.insert(key.into(), value);
+        if empty(&status[key]) {
+            status[key] = value;
         }
     }
     beat(node, now);
@@ -171,12 +170,15 @@ pub fn lease(name: &str, uid: &str, now: Timestamp) -> Value {
     })
 }
 
-fn object(value: &mut Value) -> &mut Map<String, Value> {
-    if !value.is_object() {
-        *value = json!({});
+/// Puts a value where there is none.
+fn supply(parent: &mut Value, key: &str, value: Value) {
+    if parent.is_null() {
+        *parent = json!({});
     }
-    match value {
-        Value::Object(map) => map,
-        _ => unreachable!("it was just made an object"),
+    if let Some(map) = parent.as_object_mut() {
+        let slot = map.entry(key).or_insert(Value::Null);
+        if slot.is_null() {
+            *slot = value;
+        }
     }
 }

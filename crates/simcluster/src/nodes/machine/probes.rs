@@ -134,7 +134,7 @@ impl Turn<'_> {
 
     fn failed(&mut self, i: usize, kind: ProbeKind, probe: &Probe, watch: Watch, t: Timestamp) {
         let failures = watch.failures.saturating_add(1);
-        if failures <= TOLD || failures % TOLD_LATER == 0 {
+        if failures <= TOLD || failures.is_multiple_of(TOLD_LATER) {
             self.unhealthy(i, kind, true);
         }
         let period = self.timing.asked(probe.period).max(Duration::from_millis(1));

@@ -140,7 +140,7 @@ fn missing_objects_hold_a_pod_until_they_appear() {
                 assert_eq!(message, *text);
                 assert_eq!(sim.messages("Failed"), [format!("Error: {text}")]);
             } else {
-                assert_eq!(sim.messages("FailedMount"), [text.clone()]);
+                assert_eq!(sim.messages("FailedMount"), std::slice::from_ref(text));
             }
             assert_eq!(sim.p()["status"]["phase"], "Pending");
             sim.create(*kind, map(data.clone()));

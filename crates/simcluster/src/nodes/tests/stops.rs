@@ -12,7 +12,7 @@ fn a_deleted_pod_ends_within_its_grace() {
     sim.secs(10);
     sim.delete(None);
     sim.secs(4);
-    assert_eq!(state(&sim.p())["running"].is_object(), true, "the hook sleeps");
+    assert!(state(&sim.p())["running"].is_object(), "the hook sleeps");
     sim.secs(6);
     assert_eq!(sim.p(), Value::Null);
     assert_eq!(sim.messages("Killing"), ["Stopping container app"]);
