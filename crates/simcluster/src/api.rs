@@ -16,6 +16,7 @@ mod path;
 mod respond;
 mod review;
 mod subresource;
+mod swagger;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::path::Route;
 use super::respond::{self, Accept};
+use super::swagger;
 use crate::kind::api_version;
 use crate::status::ApiError;
 
@@ -65,6 +66,7 @@ impl Documents {
                 Ok(respond::value(200, &one))
             }
             (Route::GroupVersion(group, version), _) => resource_list(group, version),
+            (Route::Swagger, _) => Ok(self.swagger(accept.swagger_proto)),
             (Route::OpenApiIndex, _) => Ok(respond::json(200, self.index())),
             (Route::OpenApi(group, version), _) => {
                 self.openapi(group, version).map(|bytes| respond::json(200, bytes)).ok_or_else(ApiError::no_route)
@@ -75,19 +77,33 @@ impl Documents {
 
     /// The index names each document's content; only the release decides it, so its hash is one name.
     fn index(&self) -> Bytes {
-        self.kept("index", || Some(openapi::index(Schema::builtin(), |_, _| RELEASE_HASH.into()))).unwrap_or_default()
+        self.kept("index", || serde_json::to_vec(&openapi::index(Schema::builtin(), |_, _| RELEASE_HASH.into())).ok())
+            .unwrap_or_default()
+    }
+
+    fn swagger(&self, proto: bool) -> Response<Body> {
+        let (name, media) =
+            if proto { ("v2 protobuf", respond::SWAGGER_PROTO) } else { ("v2", "application/json") };
+        let document = || swagger::document(Schema::builtin());
+        let bytes = if proto {
+            self.kept(name, || Some(swagger::encode(&document())))
+        } else {
+            self.kept(name, || serde_json::to_vec(&document()).ok())
+        };
+        respond::respond(200, media, Body::full(bytes.unwrap_or_default()))
     }
 
     fn openapi(&self, group: &str, version: &str) -> Option<Bytes> {
-        self.kept(&api_version(group, version), || openapi::document(Schema::builtin(), group, version))
+        let document = || openapi::document(Schema::builtin(), group, version);
+        self.kept(&api_version(group, version), || serde_json::to_vec(&document()?).ok())
     }
 
-    fn kept(&self, name: &str, make: impl FnOnce() -> Option<Value>) -> Option<Bytes> {
+    fn kept(&self, name: &str, make: impl FnOnce() -> Option<Vec<u8>>) -> Option<Bytes> {
         let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bytes) = documents.get(name) {
             return Some(bytes.clone());
         }
-        let bytes = Bytes::from(serde_json::to_vec(&make()?).ok()?);
+        let bytes = Bytes::from(make()?);
         documents.insert(name.to_owned(), bytes.clone());
         Some(bytes)
     }

@@ -29,6 +29,8 @@ pub(super) enum Route {
     OpenApiIndex,
     /// `/openapi/v3/…`: group and version.
     OpenApi(String, String),
+    /// `/openapi/v2`.
+    Swagger,
     /// Objects.
     Resource {
         /// Which.
@@ -89,6 +91,7 @@ pub(super) fn parse(path: &str) -> Result<Route, ApiError> {
         ["api"] => Ok(Route::CoreVersions),
         ["apis"] => Ok(Route::Groups),
         ["apis", group] => Ok(Route::Group((*group).to_owned())),
+        ["openapi", "v2"] => Ok(Route::Swagger),
         ["openapi", "v3"] => Ok(Route::OpenApiIndex),
         ["openapi", "v3", "api", version] => Ok(Route::OpenApi(String::new(), (*version).to_owned())),
         ["openapi", "v3", "apis", group, version] => Ok(Route::OpenApi((*group).to_owned(), (*version).to_owned())),

@@ -13,9 +13,10 @@ use crate::object::Stored;
 use crate::status::ApiError;
 
 /// The form in which objects are answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Form {
     /// The objects.
+    #[default]
     Object,
     /// A `Table`.
     Table(MetaVersion),
@@ -24,13 +25,19 @@ pub(super) enum Form {
 }
 
 /// What the client accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Accept {
     /// Form of objects.
     pub(super) form: Form,
     /// Aggregated discovery is wanted in this version (`v2`, `v2beta1`).
     pub(super) aggregated: Option<&'static str>,
+    /// An OpenAPI v2 document is wanted as protobuf.
+    pub(super) swagger_proto: bool,
 }
+
+/// OpenAPI v2 as protobuf: how it is asked for and named in the answer, and its older name.
+pub(super) const SWAGGER_PROTO: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const SWAGGER_PROTO_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 impl Accept {
     /// Reads an Accept header; the first entry that can be served wins.
@@ -39,7 +46,7 @@ impl Accept {
     /// 406 where nothing can.
     pub(super) fn parse(header: &str) -> Result<Self, ApiError> {
         if header.trim().is_empty() {
-            return Ok(Self { form: Form::Object, aggregated: None });
+            return Ok(Self::default());
         }
         header.split(',').find_map(Self::entry).ok_or_else(|| {
             ApiError::new(
@@ -53,6 +60,9 @@ impl Accept {
     fn entry(entry: &str) -> Option<Self> {
         let mut parts = entry.split(';').map(str::trim);
         let media = parts.next()?;
+        if matches!(media, SWAGGER_PROTO | SWAGGER_PROTO_ASKED) {
+            return Some(Self { swagger_proto: true, ..Self::default() });
+        }
         if !matches!(media, "application/json" | "application/yaml" | "application/*" | "*/*" | "text/plain" | "text/*") {
             return None;
         }
@@ -71,7 +81,7 @@ impl Accept {
             _ => None,
         };
         let discovery = ["v2", "v2beta1"].into_iter().find(|v| *v == version);
-        let plain = Self { form: Form::Object, aggregated: None };
+        let plain = Self::default();
         match (kind, group) {
             ("", _) => Some(plain),
             ("Table", "meta.k8s.io") => meta.map(|v| Self { form: Form::Table(v), ..plain }),
