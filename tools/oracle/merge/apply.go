@@ -117,12 +117,16 @@ func resetFields(kind, subresource string) fieldpath.Filter {
 		add("status")
 	case "status":
 		add("spec")
-		if kind == "Deployment" {
+		switch kind {
+		case "Deployment":
 			add("metadata", "labels")
-		}
-		if kind == "Pod" {
+		case "Pod":
 			add("metadata", "deletionTimestamp")
 			add("metadata", "ownerReferences")
+		case "VolumeAttachment", "ResourceClaim", "FlowSchema", "PriorityLevelConfiguration":
+			add("metadata")
+		case "CertificateSigningRequest":
+			add("status", "conditions")
 		}
 	default:
 		return nil
@@ -130,13 +134,10 @@ func resetFields(kind, subresource string) fieldpath.Filter {
 	return fieldpath.NewExcludeSetFilter(set)
 }
 
-func hasStatus(kind string) bool {
-	switch kind {
-	case "ConfigMap", "ServiceAccount", "NetworkPolicy", "Role", "EndpointSlice", "Lease", "ControllerRevision":
-		return false
-	}
-	return true
-}
+// withoutStatus are the kinds without a status subresource.
+const withoutStatus = " CSIDriver CSINode CSIStorageCapacity ClusterRole ClusterRoleBinding ClusterTrustBundle ConfigMap ControllerRevision DeviceClass EndpointSlice Endpoints Event IPAddress IngressClass Lease LimitRange MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration NetworkPolicy PodTemplate PriorityClass ResourceClaimTemplate ResourceSlice Role RoleBinding RuntimeClass Secret ServiceAccount StorageClass ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration VolumeAttributesClass "
+
+func hasStatus(kind string) bool { return !strings.Contains(withoutStatus, " "+kind+" ") }
 
 func (c *cluster) object() runtime.Object {
 	if c.free {
@@ -282,7 +283,7 @@ func applyCases(random *rand.Rand, count int) []any {
 	s := source{Rand: random}
 	var cases []any
 	for len(cases) < count {
-		gvk := pick(s, kinds)
+		gvk := s.kind()
 		c := cluster{gvk: gvk}
 		steps := s.scenario(&c, func(richness int) object { return s.object(gvk, richness) })
 		if len(steps) < 2 {

@@ -43,6 +43,58 @@ var kinds = []schema.GroupVersionKind{
 	{Group: "apps", Version: "v1", Kind: "ControllerRevision"},
 }
 
+// others are the rest of the API: seldom asked for, so that no type goes untried.
+var others = []schema.GroupVersionKind{
+	{Version: "v1", Kind: "Endpoints"},
+	{Version: "v1", Kind: "Event"},
+	{Version: "v1", Kind: "LimitRange"},
+	{Version: "v1", Kind: "PodTemplate"},
+	{Version: "v1", Kind: "ReplicationController"},
+	{Version: "v1", Kind: "ResourceQuota"},
+	{Version: "v1", Kind: "Secret"},
+	{Group: "apps", Version: "v1", Kind: "ReplicaSet"},
+	{Group: "events.k8s.io", Version: "v1", Kind: "Event"},
+	{Group: "certificates.k8s.io", Version: "v1", Kind: "CertificateSigningRequest"},
+	{Group: "certificates.k8s.io", Version: "v1", Kind: "ClusterTrustBundle"},
+	{Group: "certificates.k8s.io", Version: "v1", Kind: "PodCertificateRequest"},
+	{Group: "networking.k8s.io", Version: "v1", Kind: "IngressClass"},
+	{Group: "networking.k8s.io", Version: "v1", Kind: "IPAddress"},
+	{Group: "networking.k8s.io", Version: "v1", Kind: "ServiceCIDR"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "CSIDriver"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "CSINode"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "CSIStorageCapacity"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttachment"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttributesClass"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingAdmissionPolicy"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingAdmissionPolicyBinding"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicyBinding"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingWebhookConfiguration"},
+	{Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"},
+	{Group: "node.k8s.io", Version: "v1", Kind: "RuntimeClass"},
+	{Group: "resource.k8s.io", Version: "v1", Kind: "DeviceClass"},
+	{Group: "resource.k8s.io", Version: "v1", Kind: "DeviceTaintRule"},
+	{Group: "resource.k8s.io", Version: "v1", Kind: "ResourceClaim"},
+	{Group: "resource.k8s.io", Version: "v1", Kind: "ResourceClaimTemplate"},
+	{Group: "resource.k8s.io", Version: "v1", Kind: "ResourceSlice"},
+	{Group: "flowcontrol.apiserver.k8s.io", Version: "v1", Kind: "FlowSchema"},
+	{Group: "flowcontrol.apiserver.k8s.io", Version: "v1", Kind: "PriorityLevelConfiguration"},
+	{Group: "storagemigration.k8s.io", Version: "v1", Kind: "StorageVersionMigration"},
+}
+
+// kind picks what a case is about.
+func (s source) kind() schema.GroupVersionKind {
+	if s.chance(25) {
+		return pick(s, others)
+	}
+	return pick(s, kinds)
+}
+
 // fields limits the fields of the large types, so that random objects meet each other.
 var fields = map[string]string{
 	"ObjectMeta":                  "labels annotations finalizers ownerReferences",
@@ -141,7 +193,8 @@ func (s source) value(ref smd.TypeRef, owner, name string, depth, richness int) 
 // text makes a string that decodes where it stands.
 func (s source) text(owner, name string) string {
 	switch {
-	case name == "binaryData" || owner == "Secret" && name == "data":
+	case strings.Contains(" binaryData stubPKCS10Request pkixPublicKey proofOfPossession request certificate caBundle ", " "+name+" "),
+		owner == "Secret" && name == "data":
 		return pick(s, []string{"YQ==", "Yg=="})
 	case name == "protocol":
 		return pick(s, []string{"TCP", "UDP"})

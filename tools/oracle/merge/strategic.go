@@ -17,7 +17,7 @@ func strategicCases(random *rand.Rand, count int) []any {
 	s := source{Rand: random}
 	var cases []any
 	for len(cases) < count {
-		gvk := pick(s, kinds)
+		gvk := s.kind()
 		original, err := stored(s.object(gvk, 25))
 		if err != nil {
 			continue

@@ -1,14 +1,16 @@
 //! What differs between two versions of an object, as field sets.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::node::{Atom, ListAtom, MapAtom, Node, zero};
+use super::normalize::normalize;
 use super::path::PathElement;
 use super::set::FieldSet;
 use super::value;
-use crate::table::Schema;
+use crate::table::{Field, Schema, Shape};
 
 /// The differences between an old and a new value.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -57,6 +59,18 @@ pub(super) fn compare_typed<'a>(schema: &'a Schema, node: Node<'a>, old: &Value,
     let mut out = Comparison::default();
     Walk { schema, typed: true }.compare(node, Some(old), Some(new), &mut out);
     out
+}
+
+/// The zero of a field, with all that is in it where it is compared whole.
+fn whole_zero(schema: &Schema, field: &Field) -> Cow<'static, Value> {
+    match field.shape {
+        Shape::Object(id) if !field.pointer && schema.get(id).atomic => {
+            let mut object = Value::Object(Map::new());
+            normalize(schema, id, &mut object);
+            Cow::Owned(object)
+        }
+        _ => Cow::Borrowed(zero(field)),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -151,12 +165,15 @@ impl<'a> Walk<'a> {
             let new_member = if order.is_ge() { new_rest.next() } else { None };
             let Some((name, _)) = old_member.or(new_member) else { return };
             let (mut before, mut after) = (old_member.map(|m| m.1), new_member.map(|m| m.1));
-            if self.typed
-                && before.is_none() != after.is_none()
-                && let Some(field) = map.field(name).filter(|f| f.always)
-            {
-                before = before.or(old.map(|_| zero(field)));
-                after = after.or(new.map(|_| zero(field)));
+            let zero = match map.field(name) {
+                Some(field) if self.typed && field.always && before.is_none() != after.is_none() => {
+                    Some(whole_zero(self.schema, field))
+                }
+                _ => None,
+            };
+            if let Some(zero) = &zero {
+                before = before.or(old.map(|_| &**zero));
+                after = after.or(new.map(|_| &**zero));
             }
             self.child(map.member(name), before, after, out, || PathElement::Field(name.clone()));
         }
