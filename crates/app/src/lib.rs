@@ -54,7 +54,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let exit = match cli.verb {
+    run(cli).report()
+}
+
+fn run(cli: Cli) -> Exit {
+    match cli.verb {
         Verb::New(arguments) => verbs::new::run(&arguments),
         Verb::Render(arguments) => verbs::render::run(&arguments),
         Verb::Diff(arguments) => verbs::diff::run(&arguments),
@@ -63,25 +67,8 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => verbs::demo::run(&arguments),
         Verb::Sim(arguments) => verbs::sim::run(&arguments),
         Verb::Completions(arguments) => verbs::completions::run(&arguments, &mut Cli::command()),
-    };
-    exit.report()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_verb_has_help_with_an_example() {
-        for verb in Cli::command().get_subcommands() {
-            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("kiban "), "{} has no example in its help", verb.get_name());
-            assert!(verb.get_about().is_some(), "{} does not say what it does", verb.get_name());
-        }
-    }
-}
+mod tests;

@@ -28,7 +28,8 @@ pub fn write_whole(path: &Path, text: &str, private: bool) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    let written = options.open(&part).and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()));
+    let written =
+        options.open(&part).and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()));
     let moved = written.and_then(|()| std::fs::rename(&part, path));
     if moved.is_err() {
         let _ = std::fs::remove_file(&part);

@@ -15,7 +15,9 @@ use crate::{Exit, terminal};
 
 /// Arguments of `kiban apply`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  kiban apply -e prod\n\nExit codes: 0 everything is as rendered and ready; 1 conflicts, refusals or objects that did not become ready; 2 wrong files; 3 it could not be done.")]
+#[command(
+    after_help = "Example:\n  kiban apply -e prod\n\nExit codes: 0 everything is as rendered and ready; 1 conflicts, refusals or objects that did not become ready; 2 wrong files; 3 it could not be done."
+)]
 pub struct Arguments {
     /// The environment
     #[arg(short, long = "env", value_name = "ENV")]
@@ -194,7 +196,9 @@ fn conclude(ends: &[End]) -> anyhow::Result<Exit> {
         }
     }
     let [created, configured, pruned, unchanged] = totals;
-    terminal::line(&format!("{created} created, {configured} changed, {pruned} pruned, {unchanged} unchanged"));
+    terminal::line(&format!(
+        "{created} created, {configured} changed, {pruned} pruned, {unchanged} unchanged"
+    ));
     if failed {
         anyhow::bail!("not everything could be applied");
     }

@@ -48,7 +48,8 @@ pub fn run(arguments: &Arguments) -> Exit {
 
 async fn demo(arguments: &Arguments, rendered: kiban_manifest::Rendered) -> anyhow::Result<Exit> {
     // The shop's secrets are encrypted for clusters that have its key; this one makes its own.
-    let secrets = StandIn { kind: "Secret".into(), namespace: "*".into(), name: "*".into(), data: Vec::new() };
+    let secrets =
+        StandIn { kind: "Secret".into(), namespace: "*".into(), name: "*".into(), data: Vec::new() };
     let fast = arguments.timing == Timing::Fast;
     let running = server::start(Config { fast, stand_ins: vec![secrets], ..Config::default() }).await?;
     terminal::write_whole(&arguments.kubeconfig, running.kubeconfig(), true)
@@ -105,7 +106,8 @@ fn redraw(table: &[String], old: usize) {
 /// A line for every Deployment, and one for all pods.
 fn table(running: &Running) -> Vec<String> {
     let state = running.cluster.snapshot();
-    let mut lines = vec![format!("{:<24} {:<16} {:>7} {:>10}", "NAMESPACE", "DEPLOYMENT", "READY", "UP-TO-DATE")];
+    let mut lines =
+        vec![format!("{:<24} {:<16} {:>7} {:>10}", "NAMESPACE", "DEPLOYMENT", "READY", "UP-TO-DATE")];
     for deployment in state.objects(*DEPLOYMENT).values() {
         let value = deployment.value();
         let count = |path: &str| value.pointer(path).and_then(serde_json::Value::as_i64).unwrap_or(0);

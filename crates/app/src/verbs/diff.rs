@@ -11,7 +11,9 @@ use crate::{Exit, terminal};
 
 /// Arguments of `kiban diff`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  kiban diff -e prod        # exit 0: nothing to do, 1: differences\n  kiban diff -e prod --app orders")]
+#[command(
+    after_help = "Example:\n  kiban diff -e prod        # exit 0: nothing to do, 1: differences\n  kiban diff -e prod --app orders"
+)]
 pub struct Arguments {
     /// The environment
     #[arg(short, long = "env", value_name = "ENV")]
@@ -68,13 +70,19 @@ fn print(changed: &[Difference]) {
     for difference in changed {
         match &difference.change {
             Change::Refused(why) => terminal::line(&format!("{}: would be refused: {why}", difference.id)),
-            Change::MissingKind(_) => terminal::line(&format!("{}: the cluster does not know its kind", difference.id)),
+            Change::MissingKind(_) => {
+                terminal::line(&format!("{}: the cluster does not know its kind", difference.id))
+            }
             _ => {}
         }
         for conflict in &difference.conflicts {
             terminal::line(&format!("{}: conflict: {conflict}", difference.id));
         }
     }
-    let what = if changed.is_empty() { "no differences".to_owned() } else { count(changed.len(), "object") + " differ" };
+    let what = if changed.is_empty() {
+        "no differences".to_owned()
+    } else {
+        count(changed.len(), "object") + " differ"
+    };
     eprintln!("{what}");
 }

@@ -9,7 +9,9 @@ use crate::{Exit, terminal};
 
 /// Arguments of `kiban new`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  kiban new orders --team checkout\n  kiban render -e dev")]
+#[command(
+    after_help = "Example:\n  kiban new orders --team checkout\n  kiban render -e dev\n\nIt writes NAME/app.yaml and NAME/env/, and platform.yaml and an example for CI where they are missing.\nIt never writes over a file."
+)]
 pub struct Arguments {
     /// The app's name: lower case letters, digits and dashes
     name: String,
@@ -53,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let app = arguments.dir.join(&arguments.name);
     if app.exists() {
-        bail!("{} is there already; nothing was written", app.display());
+        bail!("{} is there already; nothing was written", shown(&app));
     }
     create(&app.join("app.yaml"), &app_yaml(arguments))?;
     for (env, text) in ENVIRONMENTS {
@@ -65,13 +67,39 @@ fn write(arguments: &Arguments) -> anyhow::Result<()> {
             create(&path, text)?;
         }
     }
-    terminal::line(&format!("next: kiban render -e dev {}", arguments.dir.display()));
+    let here = arguments.dir == Path::new(".");
+    let dir = if here { String::new() } else { format!(" {}", arguments.dir.display()) };
+    terminal::line(&format!("next: kiban render -e dev{dir}"));
+    terminal::line(&format!(
+        "later, for stg and prod: name the image by its digest in {}, as\n{}",
+        shown(&app.join("env").join("prod.pin.yaml")),
+        pin_yaml(arguments)
+    ));
     Ok(())
+}
+
+/// The image, where the command line names none.
+fn image(arguments: &Arguments) -> String {
+    let Arguments { name, team, .. } = arguments;
+    arguments.image.clone().unwrap_or_else(|| format!("registry.example/{team}/{name}"))
+}
+
+/// What a pin looks like, indented.
+fn pin_yaml(arguments: &Arguments) -> String {
+    format!(
+        "  apiVersion: kiban.dev/v1\n  kind: Pin\n  images: {{ {}: {{ digest: \"sha256:...\", tag: 1.0.0 }} }}",
+        image(arguments)
+    )
+}
+
+/// A path as a person would write it.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
 
 fn app_yaml(arguments: &Arguments) -> String {
     let Arguments { name, team, tier, port, .. } = arguments;
-    let image = arguments.image.clone().unwrap_or_else(|| format!("registry.example/{team}/{name}"));
+    let image = image(arguments);
     format!(
         "apiVersion: kiban.dev/v1\n\
          kind: App\n\
@@ -95,6 +123,6 @@ fn create(path: &Path, text: &str) -> anyhow::Result<()> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
     let written = file.and_then(|mut f| f.write_all(text.as_bytes()));
     written.with_context(|| format!("cannot write {}", path.display()))?;
-    terminal::line(&format!("wrote {}", path.display()));
+    terminal::line(&format!("wrote {}", shown(path)));
     Ok(())
 }

@@ -11,7 +11,9 @@ use crate::{Exit, terminal};
 
 /// Arguments of `kiban render`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  kiban render -e prod                       # a YAML stream on stdout\n  kiban render -e prod --out rendered/       # one object a file\n  kiban render -e prod --out rendered/ --check   # exit 1 if rendered/ is not current")]
+#[command(
+    after_help = "Examples:\n  kiban render -e prod                       # a YAML stream on stdout\n  kiban render -e prod --out rendered/       # one object a file\n  kiban render -e prod --out rendered/ --check   # exit 1 if rendered/ is not current"
+)]
 pub struct Arguments {
     /// The environment; may be given more than once
     #[arg(short, long = "env", value_name = "ENV", required = true)]
@@ -113,7 +115,8 @@ impl Plan {
             let text = self.paths.get(path).and_then(|key| wanted.get(key)).map_or("", String::as_str);
             let folder = path.parent().unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            terminal::write_whole(path, text, false).with_context(|| format!("cannot write {}", path.display()))?;
+            terminal::write_whole(path, text, false)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         for path in &self.remove {
             std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;

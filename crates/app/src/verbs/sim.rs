@@ -21,7 +21,9 @@ pub enum Timing {
 
 /// Arguments of `kiban sim`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  kiban sim --nodes 50 --kubeconfig sim.yaml\n  kubectl --kubeconfig sim.yaml get nodes")]
+#[command(
+    after_help = "Example:\n  kiban sim --nodes 50 --kubeconfig sim.yaml\n  kubectl --kubeconfig sim.yaml get nodes"
+)]
 pub struct Arguments {
     /// How many fake nodes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=5000))]

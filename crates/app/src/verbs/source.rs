@@ -36,18 +36,26 @@ pub fn read(files: &dyn Files) -> Repo {
     Repo::load(files)
 }
 
+/// Renders an environment, whatever the laws say of it. Problems go to stderr.
+///
+/// # Errors
+/// Wrong files.
+pub fn render_lawless(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
+    render_repo(repo, env).map_err(|problems| {
+        for problem in &problems {
+            eprintln!("{problem:#}");
+        }
+        Exit::Usage(anyhow::anyhow!("{} wrong in the files of {env}", count(problems.len(), "thing")))
+    })
+}
+
 /// Renders an environment. Problems and findings go to stderr; with an error among them there is nothing
 /// to go on with.
 ///
 /// # Errors
 /// Wrong files, or a broken law.
 pub fn render(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
-    let rendered = render_repo(repo, env).map_err(|problems| {
-        for problem in &problems {
-            eprintln!("{problem:#}");
-        }
-        Exit::Usage(anyhow::anyhow!("{} wrong in the files of {env}", count(problems.len(), "thing")))
-    })?;
+    let rendered = render_lawless(repo, env)?;
     for finding in &rendered.findings {
         eprintln!("{finding:#}");
     }

@@ -97,7 +97,10 @@ pub async fn check_kinds(cluster: &Cluster, requests: &[Request], skip: bool) ->
             // An object without a kind is refused by name when it is applied.
             let Some(gvk) = Gvk::of(object) else { continue };
             if kinds.find(&gvk).is_none() {
-                missing.entry(format!("{} {}", gvk.api_version(), gvk.kind)).or_default().insert(&request.app);
+                missing
+                    .entry(format!("{} {}", gvk.api_version(), gvk.kind))
+                    .or_default()
+                    .insert(&request.app);
             }
         }
     }
