@@ -119,6 +119,33 @@ impl Phase {
 /// Sorted label pairs.
 pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
 
+/// Values of field selectors in one allocation: a hundred thousand Events have ten each. Empty values are
+/// left out; to a selector that is the same as none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields(Arc<str>);
+
+/// Between entries, and between a name and its value: bytes that no selectable value holds.
+const ENTRY: char = '\u{1e}';
+const VALUE: char = '\u{1f}';
+
+impl Fields {
+    fn new<'a>(all: impl Iterator<Item = &'a (&'static str, String)>) -> Self {
+        let mut text = String::new();
+        for (name, value) in all.filter(|(_, v)| !v.is_empty() && !v.contains([ENTRY, VALUE])) {
+            text.push_str(name);
+            text.push(VALUE);
+            text.push_str(value);
+            text.push(ENTRY);
+        }
+        Self(text.into())
+    }
+
+    /// The value of a field; `None` where it is empty or the kind does not select by it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.split_terminator(ENTRY).filter_map(|e| e.split_once(VALUE)).find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+}
+
 /// One version of one object.
 #[derive(Debug)]
 pub struct Stored {
@@ -137,7 +164,7 @@ pub struct Stored {
     /// `metadata.ownerReferences`.
     pub owners: Arc<[Owner]>,
     /// Values of the kind's field selectors, apart from name and namespace.
-    pub fields: Arc<[(&'static str, Box<str>)]>,
+    pub fields: Fields,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
     /// `metadata.finalizers` is not empty.
@@ -164,7 +191,7 @@ impl Stored {
         match name {
             "metadata.name" => Some(&self.key.name),
             "metadata.namespace" => Some(&self.key.namespace),
-            _ => self.fields.iter().find(|(k, _)| *k == name).map(|(_, v)| &**v),
+            _ => self.fields.get(name),
         }
     }
 
@@ -188,7 +215,7 @@ impl Stored {
             created: Timestamp::parse(text("creationTimestamp")).unwrap_or_default(),
             labels: old.filter(|o| *o.labels == *labels).map_or_else(|| labels.into(), |o| o.labels.clone()),
             owners: old.filter(|o| *o.owners == *owners).map_or_else(|| owners.into(), |o| o.owners.clone()),
-            fields: old.filter(|o| *o.fields == *fields).map_or_else(|| fields.into(), |o| o.fields.clone()),
+            fields: old.filter(|o| o.fields == fields).map_or(fields, |o| o.fields.clone()),
             deleting: meta["deletionTimestamp"].is_string(),
             finalizers: meta["finalizers"].as_array().is_some_and(|f| !f.is_empty()),
             pod: (kind == *well_known::POD).then(|| digest_of(value)),
@@ -227,13 +254,10 @@ fn owners_of(meta: &Value) -> Vec<Owner> {
         .collect()
 }
 
-fn fields_of(kind: KindId, value: &Value) -> Vec<(&'static str, Box<str>)> {
+fn fields_of(kind: KindId, value: &Value) -> Fields {
     let info = kind.info();
-    kiban_kinds::fields::extract(&info.group, &info.kind, value)
-        .into_iter()
-        .filter(|(name, _)| !matches!(*name, "metadata.name" | "metadata.namespace"))
-        .map(|(name, text)| (name, text.into_boxed_str()))
-        .collect()
+    let all = kiban_kinds::fields::extract(&info.group, &info.kind, value);
+    Fields::new(all.iter().filter(|(name, _)| !matches!(*name, "metadata.name" | "metadata.namespace")))
 }
 
 fn digest_of(pod: &Value) -> PodDigest {

@@ -184,13 +184,20 @@ impl Cluster {
             value = self.track(kind, Part::Main, None, value, actor);
         }
         prepare::create(&info.group, &info.kind, &mut value);
-        self.admit_create(kind, &mut value)?;
-        refuse(kind, &key.name, &validate::create(&info.group, &info.kind, &value))?;
+        let taken = self.admit_create(kind, &mut value)?;
+        if let Err(e) = refuse(kind, &key.name, &validate::create(&info.group, &info.kind, &value)) {
+            self.give_back(taken);
+            return Err(e);
+        }
         if actor.dry_run {
+            self.give_back(taken);
             return Ok(unsaved(kind, &value, None));
         }
         let made = self.0.store.commit(kind, &key, 0, Write::Put(value));
-        made.ok_or_else(|| ApiError::already_exists(kind, &key.name))
+        made.ok_or_else(|| {
+            self.give_back(taken);
+            ApiError::already_exists(kind, &key.name)
+        })
     }
 
     /// Changes an object: `change` is given the live one and returns what it should be. It may run
@@ -243,7 +250,28 @@ impl Cluster {
             Part::Sub("scale") => prepare::update(&info.group, &info.kind, old, &mut value),
             Part::Sub(_) => {}
         }
-        self.admit_update(kind, old, &mut value)?;
+        let taken = self.admit_update(kind, old, &mut value)?;
+        let done = self.write_update(kind, live, old, part, actor, value, applied);
+        // Nothing was kept: the write was refused, changed nothing, was a dry run, or came second.
+        if !matches!(&done, Ok(Some(new)) if new.revision > live.revision) {
+            self.give_back(taken);
+        }
+        done
+    }
+
+    /// The end of [`Self::update_once`]: ownership, checks, commit.
+    #[allow(clippy::too_many_arguments)]
+    fn write_update(
+        &self,
+        kind: KindId,
+        live: &Arc<Stored>,
+        old: &Value,
+        part: Part,
+        actor: &Actor,
+        mut value: Value,
+        applied: bool,
+    ) -> Result<Option<Arc<Stored>>, ApiError> {
+        let info = kind.info();
         // What the process' own controllers write has not been through a decoder.
         ssa::normalize(Schema::builtin(), info.type_id, &mut value);
         if !applied {
@@ -262,10 +290,13 @@ impl Cluster {
         if actor.dry_run {
             return Ok(Some(unsaved(kind, &value, Some(live))));
         }
-        let write = if identity::is_finished(kind, &value) { Write::Remove(value) } else { Write::Put(value) };
+        let finished = identity::is_finished(kind, &value);
+        let write = if finished { Write::Remove(value) } else { Write::Put(value) };
         let done = self.0.store.commit(kind, &live.key, live.revision, write);
-        if let Some(gone) = done.as_ref().filter(|o| o.deleting) {
-            self.release(kind, gone);
+        match &done {
+            Some(gone) if finished => self.release(kind, gone),
+            Some(new) => self.release_unused(kind, old, new),
+            None => {}
         }
         Ok(done)
     }
@@ -341,6 +372,6 @@ fn refuse(kind: KindId, name: &str, causes: &[validate::Cause]) -> Result<(), Ap
 
 /// What a dry run answers: the object as it would be, at the revision it has now.
 fn unsaved(kind: KindId, value: &Value, live: Option<&Arc<Stored>>) -> Arc<Stored> {
-    let json = serde_json::to_vec(value).unwrap_or_default();
-    Arc::new(Stored::new(kind, value, live.map_or(0, |l| l.revision), json.into(), live.map(AsRef::as_ref)))
+    let revision = live.map_or(0, |l| l.revision);
+    Arc::new(Stored::new(kind, value, revision, crate::store::encode(value), live.map(AsRef::as_ref)))
 }

@@ -4,6 +4,7 @@
 //! what stable pagination reads, and what a fork of the cluster starts from. Watchers read the log by
 //! cursor: a slow one is told 410, never buffered.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
@@ -144,6 +145,18 @@ fn bound_node(object: &Stored) -> Option<&str> {
     object.pod.as_ref().filter(|p| p.bound).and_then(|_| object.field("spec.nodeName"))
 }
 
+/// The bytes of a value, no larger than they must be: a vector that grew to them by doubling would
+/// keep up to twice their size for as long as the object lives.
+pub fn encode(value: &Value) -> Bytes {
+    thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        // Writing a value into memory cannot fail.
+        let _ = serde_json::to_writer(&mut *buffer, value);
+        Bytes::copy_from_slice(buffer)
+    })
+}
+
 /// A change as watchers see it.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -236,7 +249,7 @@ impl Store {
         let deleted = matches!(write, Write::Remove(_));
         let (Write::Put(mut value) | Write::Remove(mut value)) = write;
         value["metadata"]["resourceVersion"] = revision.to_string().into();
-        let json = Bytes::from(serde_json::to_vec(&value).unwrap_or_default());
+        let json = encode(&value);
         let new = Arc::new(Stored::new(kind, &value, revision, json, old.as_deref()));
         state.revision = revision;
         if deleted {
