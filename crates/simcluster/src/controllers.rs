@@ -29,6 +29,8 @@ pub mod revisions;
 pub mod rollout;
 pub mod scheduler;
 pub mod stateful;
+#[cfg(test)]
+mod tests;
 pub mod volumes;
 pub mod workload;
 
@@ -85,11 +87,11 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::new(namespaces::Namespaces),
         Box::new(garbage::Garbage),
         Box::new(cronjobs::CronJobs),
-        Box::new(jobs::Jobs),
+        Box::new(jobs::Jobs::default()),
         Box::new(rollout::Deployments),
         Box::new(replicas::Replicas::default()),
-        Box::new(stateful::StatefulSets),
-        Box::new(daemons::DaemonSets),
+        Box::new(stateful::StatefulSets::default()),
+        Box::new(daemons::DaemonSets::default()),
         Box::new(volumes::Volumes),
         Box::new(endpoints::EndpointSlices::default()),
         Box::new(budgets::Budgets),

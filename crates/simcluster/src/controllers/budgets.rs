@@ -9,9 +9,10 @@ use kiban_base::clock::Timestamp;
 use kiban_base::selector::LabelSelector;
 use serde_json::{Value, json};
 
+use super::events::Event;
 use super::{Again, Controller, Ctx, Item, pods};
-use crate::kind::{KindId, kind_id, well_known::*};
-use crate::object::{Phase, Stored};
+use crate::kind::{KindId, well_known::*};
+use crate::object::Stored;
 use crate::registry::{Actor, Part};
 use crate::status::ApiError;
 use crate::store::{Change, State};
@@ -29,7 +30,7 @@ impl Controller for Budgets {
     }
 
     fn watches(&self) -> Vec<KindId> {
-        vec![*PDB, *POD, *DEPLOYMENT, *REPLICA_SET, *STATEFUL_SET]
+        vec![*PDB, *POD, *DEPLOYMENT, *REPLICA_SET, *STATEFUL_SET, *REPLICATION_CONTROLLER]
     }
 
     fn wakes(&mut self, state: &State, change: &Change, items: &mut Vec<Item>) {
@@ -44,9 +45,17 @@ impl Controller for Budgets {
         if change.old.as_ref().is_some_and(unchanged) {
             return;
         }
+        // A workload's size is all that matters of it.
+        let size = |o: &Stored| o.value()["spec"]["replicas"].as_i64();
+        if object.kind != *POD && !change.deleted && change.old.as_ref().is_some_and(|o| size(o) == size(object)) {
+            return;
+        }
         for budget in state.range(*PDB, &object.key.namespace, None) {
             // A workload's size matters to budgets by percentage; which one covers it is found there.
-            if object.kind != *POD || selector_of(&budget.value()).matches(&**object) {
+            let covers = |o: &Stored, selector: &LabelSelector| selector.matches(o);
+            let selector = if object.kind == *POD { Some(selector_of(&budget.value())) } else { None };
+            let before = change.old.as_deref().filter(|o| o.labels != object.labels);
+            if selector.is_none_or(|s| covers(object, &s) || before.is_some_and(|o| covers(o, &s))) {
                 items.push(Item { kind: *PDB, key: budget.key.clone() });
             }
         }
@@ -60,6 +69,7 @@ impl Controller for Budgets {
         let covered: Vec<_> =
             state.range(*POD, &budget.key.namespace, None).filter(|p| selector.matches(&***p)).cloned().collect();
         let expected = expected(&state, &value, &covered);
+        self.report(ctx, budget, &covered, expected.as_ref().err());
         let (status, again) = status(ctx, &value, &covered, expected);
         if status != value["status"] {
             ctx.cluster.modify(*PDB, &budget.key, Part::Status, &Actor::new(self.name()), |v| {
@@ -67,6 +77,18 @@ impl Controller for Budgets {
             })?;
         }
         Ok(again)
+    }
+}
+
+impl Budgets {
+    fn report(&self, ctx: &Ctx<'_>, budget: &Stored, covered: &[Arc<Stored>], failure: Option<&String>) {
+        if covered.is_empty() {
+            Event::normal(self.name(), "NoPods", "No matching pods found").record(ctx.cluster, budget);
+        }
+        if let Some(why) = failure {
+            let text = format!("Failed to calculate the number of expected pods: {why}");
+            Event::warning(self.name(), "CalculateExpectedPodCountFailed", &text).record(ctx.cluster, budget);
+        }
     }
 }
 
@@ -90,23 +112,21 @@ fn expected(state: &State, budget: &Value, covered: &[Arc<Stored>]) -> Result<(i
     Ok((alive, spec["minAvailable"].as_i64().unwrap_or(1)))
 }
 
-/// The sizes that the pods' controllers want, added up, each once.
+/// The sizes that the pods' controllers want, added up, each once; a pod without a controller adds nothing.
 fn controllers_size(state: &State, covered: &[Arc<Stored>]) -> Result<i64, String> {
     let mut sizes = std::collections::BTreeMap::new();
     for pod in covered {
-        let Some(owner) = pod.controller() else {
-            return Err(format!("found no controller ref for pod \"{}\"", pod.key.name));
+        let Some(owner) = pod.controller() else { continue };
+        let Some(found) = state.by_uid(&owner.uid) else {
+            return Err(format!("found no controllers for pod \"{}\"", pod.key.name));
         };
-        let Some(found) = state.by_uid(&owner.uid) else { continue };
         // A ReplicaSet of a Deployment counts as the Deployment.
         let top = found.controller().and_then(|o| state.by_uid(&o.uid)).filter(|o| o.kind == *DEPLOYMENT).unwrap_or(found);
-        if top.kind.has_subresource("scale") || kind_id("", "ReplicationController") == Some(top.kind) {
-            let size = top.value()["spec"]["replicas"].as_i64().unwrap_or(1);
-            sizes.insert(top.uid.clone(), size);
-        } else {
-            let resource = top.kind.resource_name();
-            return Err(format!("{resource} does not implement the scale subresource"));
+        if !top.kind.has_subresource("scale") {
+            return Err(format!("{} does not implement the scale subresource", top.kind.resource_name()));
         }
+        let size = top.value()["spec"]["replicas"].as_i64().unwrap_or(1);
+        sizes.insert(top.uid.clone(), size);
     }
     Ok(sizes.values().sum())
 }
@@ -117,7 +137,6 @@ fn status(ctx: &Ctx<'_>, budget: &Value, covered: &[Arc<Stored>], expected: Resu
     let healthy = covered
         .iter()
         .filter(|p| pods::is_ready(p) && !p.deleting && !granted.contains_key(&*p.key.name))
-        .filter(|p| p.pod.is_some_and(|d| d.phase == Phase::Running))
         .count();
     let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
     let mut status = if budget["status"].is_object() { budget["status"].clone() } else { json!({}) };

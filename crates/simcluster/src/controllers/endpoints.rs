@@ -18,6 +18,7 @@ use crate::store::{Change, State};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const HEADLESS: &str = "service.kubernetes.io/headless";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 /// Endpoints in one slice (`--max-endpoints-per-slice`), and in one Endpoints object.
@@ -152,13 +153,13 @@ fn named_port(pod: &Value, name: &str, protocol: &Value) -> Option<i64> {
     found["containerPort"].as_i64()
 }
 
-fn endpoint(state: &State, backing: &Backing, publish_unready: bool) -> Value {
+fn endpoint(state: &State, service: &Stored, backing: &Backing, publish_unready: bool) -> Value {
     let pod = &backing.pod;
     let serving = pods::is_ready(pod);
     let ready = (serving && !pod.deleting) || publish_unready;
     let mut out = json!({
         "addresses": [backing.value["status"]["podIP"]],
-        "conditions": {"ready": ready, "serving": serving || publish_unready, "terminating": pod.deleting},
+        "conditions": {"ready": ready, "serving": serving, "terminating": pod.deleting},
         "targetRef": {"kind": "Pod", "namespace": &*pod.key.namespace, "name": &*pod.key.name, "uid": &*pod.uid},
     });
     if let Some(node) = backing.value["spec"]["nodeName"].as_str() {
@@ -169,7 +170,7 @@ fn endpoint(state: &State, backing: &Backing, publish_unready: bool) -> Value {
         }
     }
     let hostname = backing.value["spec"]["hostname"].as_str().filter(|h| !h.is_empty());
-    if let Some(hostname) = hostname.filter(|_| backing.value["spec"]["subdomain"].is_string()) {
+    if let Some(hostname) = hostname.filter(|_| backing.value["spec"]["subdomain"] == *service.key.name) {
         out["hostname"] = hostname.into();
     }
     out
@@ -189,7 +190,7 @@ fn slices(
     for pod in backing {
         let ports = json!(ports_of(value, &pod.value));
         let group = groups.entry(ports.to_string()).or_insert_with(|| (ports, Vec::new()));
-        group.1.push(endpoint(state, pod, publish));
+        group.1.push(endpoint(state, service, pod, publish));
     }
     if groups.is_empty() {
         groups.insert(String::new(), (json!([]), Vec::new()));
@@ -242,7 +243,7 @@ fn slice_labels(service: &Stored, value: &Value) -> Value {
     labels.insert(SERVICE_NAME.into(), service.key.name.to_string().into());
     labels.insert(MANAGED_BY.into(), MANAGER.into());
     if value["spec"]["clusterIP"] == "None" {
-        labels.insert("service.kubernetes.io/headless".into(), "".into());
+        labels.insert(HEADLESS.into(), "".into());
     }
     Value::Object(labels)
 }
@@ -258,8 +259,10 @@ fn endpoints(
     let actor = Actor::new("endpoint-controller");
     let publish = value["spec"]["publishNotReadyAddresses"] == true;
     let mut subsets: BTreeMap<String, Value> = BTreeMap::new();
-    for pod in backing.iter().take(PER_ENDPOINTS) {
-        let full = endpoint(state, pod, publish);
+    // The older form does not know pods on their way out.
+    let alive: Vec<_> = backing.iter().filter(|b| !b.pod.deleting).collect();
+    for pod in alive.iter().take(PER_ENDPOINTS) {
+        let full = endpoint(state, service, pod, publish);
         let ready = full["conditions"]["ready"] == true;
         let mut address = json!({"ip": full["addresses"][0], "targetRef": full["targetRef"]});
         for copied in ["nodeName", "hostname"] {
@@ -276,10 +279,13 @@ fn endpoints(
     }
     let subsets: Vec<_> = subsets.into_values().collect();
     let mut annotations = json!({"endpoints.kubernetes.io/last-change-trigger-time": ctx.now.rfc3339()});
-    if backing.len() > PER_ENDPOINTS {
+    if alive.len() > PER_ENDPOINTS {
         annotations["endpoints.kubernetes.io/over-capacity"] = "truncated".into();
     }
     let mut labels = value["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+    if value["spec"]["clusterIP"] == "None" {
+        labels.insert(HEADLESS.into(), "".into());
+    }
     labels.insert("endpoints.kubernetes.io/managed-by".into(), "endpoint-controller".into());
     let existing = state.get(*ENDPOINTS, &service.key).map(|e| e.value());
     if existing.as_ref().is_some_and(|e| same(&e["subsets"], &subsets) && e["metadata"]["labels"] == json!(labels)) {

@@ -73,39 +73,77 @@ fn holds(value: &Value, finalizer: &str) -> bool {
     value["metadata"]["finalizers"].as_array().is_some_and(|f| f.iter().any(|x| x == finalizer))
 }
 
+/// How an owner of an object stands (garbagecollector.go, classifyReferences).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is there.
+    Solid,
+    /// It is there and waits for its dependents to go first.
+    Waiting,
+    /// It is gone, or of a namespace that the object may not refer to.
+    Dangling,
+}
+
+fn standing(state: &State, object: &Stored, uid: &str) -> Standing {
+    let here = |o: &&Arc<Stored>| o.key.namespace.is_empty() || o.key.namespace == object.key.namespace;
+    match state.by_uid(uid).filter(here) {
+        Some(owner) if is_waiting(owner) => Standing::Waiting,
+        Some(_) => Standing::Solid,
+        None => Standing::Dangling,
+    }
+}
+
+/// The object is being deleted and goes after its dependents.
+fn is_waiting(object: &Stored) -> bool {
+    object.deleting && object.finalizers && holds(&object.value(), FOREGROUND)
+}
+
 /// Deletes an object that only dead owners name; forgets the dead ones where a live one remains.
 fn collect(ctx: &Ctx<'_>, state: &State, object: &Arc<Stored>, actor: &Actor) -> Result<Again, ApiError> {
     if object.owners.is_empty() || object.deleting {
         return Ok(None);
     }
-    let mut waiting = false;
-    let mut live = 0;
-    for owner in object.owners.iter() {
-        match state.by_uid(&owner.uid).filter(|o| o.key.namespace.is_empty() || o.key.namespace == object.key.namespace) {
-            Some(found) if found.deleting && found.finalizers && holds(&found.value(), FOREGROUND) => waiting = true,
-            Some(_) => live += 1,
-            None => {}
+    let standings: Vec<_> = object.owners.iter().map(|o| (o.uid.clone(), standing(state, object, &o.uid))).collect();
+    let any = |s: Standing| standings.iter().any(|(_, x)| *x == s);
+    if any(Standing::Solid) {
+        if any(Standing::Waiting) || any(Standing::Dangling) {
+            // An owner that waits is not held up by what lives on with another.
+            let solid = |uid: &str| standings.iter().any(|(u, s)| **u == *uid && *s == Standing::Solid);
+            ctx.cluster.modify(object.kind, &object.key, Part::Main, actor, |value| retain_owners(value, solid))?;
         }
+        return Ok(None);
     }
-    if live == 0 {
+    let mut dependents = state.children(&object.uid).peekable();
+    let propagation = if any(Standing::Waiting) && dependents.peek().is_some() {
+        if dependents.any(|d| is_waiting(d)) {
+            // Owners in a circle would wait for one another for ever.
+            unblock(ctx, object, actor)?;
+        }
         // Below an owner that goes last, dependents go in the foreground too.
-        let has_children = state.children(&object.uid).next().is_some();
-        let propagation = if waiting && has_children { Propagation::Foreground } else { Propagation::Background };
-        let options = DeleteOptions {
-            propagation: Some(propagation),
-            uid: Some(object.uid.to_string()),
-            ..DeleteOptions::default()
-        };
-        return ignore_gone(ctx.cluster.delete(object.kind, &object.key, &options, actor).map(|_| None));
-    }
-    let dead = object.owners.iter().any(|o| state.by_uid(&o.uid).is_none());
-    if dead {
-        let alive: Vec<_> = object.owners.iter().filter(|o| state.by_uid(&o.uid).is_some()).map(|o| o.uid.clone()).collect();
-        ctx.cluster.modify(object.kind, &object.key, Part::Main, actor, |value| {
-            retain_owners(value, |uid| alive.iter().any(|a| **a == *uid));
-        })?;
-    }
-    Ok(None)
+        Propagation::Foreground
+    } else if object.finalizers && holds(&object.value(), ORPHAN) {
+        Propagation::Orphan
+    } else if object.finalizers && holds(&object.value(), FOREGROUND) {
+        Propagation::Foreground
+    } else {
+        Propagation::Background
+    };
+    let options = DeleteOptions {
+        propagation: Some(propagation),
+        uid: Some(object.uid.to_string()),
+        ..DeleteOptions::default()
+    };
+    ignore_gone(ctx.cluster.delete(object.kind, &object.key, &options, actor).map(|_| None))
+}
+
+/// Lets an object's owners go before it.
+fn unblock(ctx: &Ctx<'_>, object: &Stored, actor: &Actor) -> Result<(), ApiError> {
+    ctx.cluster.modify(object.kind, &object.key, Part::Main, actor, |value| {
+        for owner in value["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+            owner["blockOwnerDeletion"] = false.into();
+        }
+    })?;
+    Ok(())
 }
 
 /// Deletes what blocks an owner, and lets the owner go when nothing does.

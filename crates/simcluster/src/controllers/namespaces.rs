@@ -2,6 +2,7 @@
 //!
 //! Contract: Kubernetes pkg/controller/namespace and serviceaccount.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,7 +10,7 @@ use serde_json::json;
 use super::{Again, Controller, Ctx, Item, pods};
 use crate::kind::{KindId, kind_count, well_known::*};
 use crate::object::Key;
-use crate::registry::{Actor, DeleteOptions, Desired, Part};
+use crate::registry::{Actor, DeleteOptions, Part, Propagation};
 use crate::status::ApiError;
 use crate::store::{Change, State};
 
@@ -74,63 +75,77 @@ fn accept_existing<T>(result: Result<T, ApiError>) -> Result<(), ApiError> {
     }
 }
 
+/// What a namespace that is going away still holds.
+#[derive(Debug, Default)]
+struct Left {
+    /// Objects by kind, as `pods.` or `deployments.apps`.
+    objects: BTreeMap<String, usize>,
+    /// Objects by the finalizer that holds them.
+    finalizers: BTreeMap<String, usize>,
+}
+
 /// Deletes everything in a namespace; when nothing is left, lets it go.
 fn empty(ctx: &Ctx<'_>, state: &State, key: &Key) -> Result<Again, ApiError> {
     let actor = Actor::new("namespace-controller");
-    let mut left: Vec<(KindId, usize, usize)> = Vec::new();
-    for id in (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId).filter(|k| k.info().namespaced) {
-        let mut held = 0;
-        let mut all = 0;
-        for object in state.range(id, &key.name, None) {
-            all += 1;
-            held += usize::from(object.finalizers);
-            if !object.deleting {
-                match ctx.cluster.delete(id, &object.key, &DeleteOptions::default(), &actor) {
-                    Err(e) if e.code != 404 => return Err(e),
-                    _ => {}
-                }
+    let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+    let kinds = || (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId).filter(|k| k.info().namespaced);
+    for id in kinds() {
+        for object in state.range(id, &key.name, None).filter(|o| !o.deleting) {
+            match ctx.cluster.delete(id, &object.key, &options, &actor) {
+                Err(e) if e.code != 404 => return Err(e),
+                _ => {}
             }
         }
-        if all > 0 {
-            left.push((id, all, held));
+    }
+    let now = ctx.state();
+    let mut left = Left::default();
+    for object in kinds().flat_map(|id| now.range(id, &key.name, None)) {
+        *left.objects.entry(object.kind.resource_name_dotted()).or_default() += 1;
+        if object.finalizers {
+            for finalizer in object.value()["metadata"]["finalizers"].as_array().into_iter().flatten() {
+                *left.finalizers.entry(finalizer.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            }
         }
     }
-    let remaining = ctx.cluster.store().with(|s| {
-        left.iter().filter(|(id, ..)| s.range(*id, &key.name, None).next().is_some()).copied().collect::<Vec<_>>()
-    });
-    if remaining.is_empty() {
+    if left.objects.is_empty() {
         ctx.cluster.modify(*NAMESPACE, key, Part::Sub("finalize"), &actor, |namespace| {
-            namespace["spec"]["finalizers"] = json!([]);
+            // Finalizers of others hold it on.
+            if let Some(all) = namespace["spec"]["finalizers"].as_array_mut() {
+                all.retain(|f| f != "kubernetes");
+            }
         })?;
         return Ok(None);
     }
-    report(ctx, key, &remaining, &actor)?;
+    report(ctx, key, &left, &actor)?;
     Ok(Some(RECHECK))
 }
 
-/// Says in the namespace's conditions what still holds it.
-fn report(ctx: &Ctx<'_>, key: &Key, left: &[(KindId, usize, usize)], actor: &Actor) -> Result<(), ApiError> {
-    let remaining: Vec<_> =
-        left.iter().map(|(k, n, _)| format!("{} has {n} resource instances", k.resource_name_dotted())).collect();
-    let held: usize = left.iter().map(|(_, _, held)| held).sum();
-    let content = json!({
-        "type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain",
-        "message": format!("Some resources are remaining: {}", remaining.join(", ")),
-    });
-    let finalizers = json!({
-        "type": "NamespaceFinalizersRemaining", "status": if held > 0 { "True" } else { "False" },
-        "reason": if held > 0 { "SomeFinalizersRemain" } else { "ContentHasNoFinalizers" },
-        "message": format!("{held} objects in the namespace wait for their finalizers"),
-    });
+/// Says in the namespace's conditions what still holds it
+/// (namespace/deletion/status_condition_utils.go).
+fn report(ctx: &Ctx<'_>, key: &Key, left: &Left, actor: &Actor) -> Result<(), ApiError> {
+    let list = |all: &BTreeMap<String, usize>, verb: &str| {
+        all.iter().map(|(what, n)| format!("{what} {verb} {n} resource instances")).collect::<Vec<_>>().join(", ")
+    };
+    let finalizers = if left.finalizers.is_empty() {
+        ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
+    } else {
+        let text = format!("Some content in the namespace has finalizers remaining: {}", list(&left.finalizers, "in"));
+        ("True", "SomeFinalizersRemain", text)
+    };
+    let content = format!("Some resources are remaining: {}", list(&left.objects, "has"));
+    let conditions = [
+        ("NamespaceDeletionDiscoveryFailure", ("False", "ResourcesDiscovered", "All resources successfully discovered".to_owned())),
+        ("NamespaceDeletionGroupVersionParsingFailure", ("False", "ParsedGroupVersions", "All legacy kube types successfully parsed".to_owned())),
+        ("NamespaceDeletionContentFailure", ("False", "ContentDeleted", "All content successfully deleted, may be waiting on finalization".to_owned())),
+        ("NamespaceContentRemaining", ("True", "SomeResourcesRemain", content)),
+        ("NamespaceFinalizersRemaining", finalizers),
+    ];
     let now = ctx.now;
-    let result = ctx.cluster.update(*NAMESPACE, key, Part::Status, actor, |live| {
-        let mut next = live.clone();
-        pods::set_condition(&mut next["status"], content.clone(), now);
-        pods::set_condition(&mut next["status"], finalizers.clone(), now);
-        Ok(Desired::Update(next))
-    });
-    match result {
-        Err(e) if e.code != 404 => Err(e),
-        _ => Ok(()),
-    }
+    ctx.cluster.modify(*NAMESPACE, key, Part::Status, actor, |namespace| {
+        for (type_, (status, reason, message)) in &conditions {
+            let condition = json!({"type": type_, "status": status, "reason": reason, "message": message});
+            pods::set_condition(&mut namespace["status"], condition, now);
+        }
+    })?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use super::Ctx;
 use super::events::Event;
 use crate::kind::{KindId, well_known::POD};
 use crate::object::{Key, Stored};
-use crate::registry::{Actor, DeleteOptions};
+use crate::registry::{Actor, DeleteOptions, Part};
 use crate::status::ApiError;
 use crate::store::State;
 
@@ -41,16 +41,72 @@ impl Orphans {
     }
 }
 
-/// Gives an orphan to a controller.
+/// The pods of a controller, after it let go those that its selector matches no more and took the
+/// orphans that it does match and that are `member`s (controller_ref_manager.go, ClaimPods).
 ///
 /// # Errors
 /// What the API answers, apart from 404.
-pub fn adopt(ctx: &Ctx<'_>, owner: &Stored, orphan: &Stored, actor: &Actor) -> Result<(), ApiError> {
+pub fn claim(
+    ctx: &Ctx<'_>,
+    state: &State,
+    owner: &Stored,
+    selector: &LabelSelector,
+    (orphans, member): (&Orphans, &dyn Fn(&Stored) -> bool),
+    actor: &Actor,
+) -> Result<Vec<Arc<Stored>>, ApiError> {
+    let mut mine = Vec::new();
+    for pod in owned(state, owner) {
+        if selector.matches(&**pod) {
+            mine.push(pod.clone());
+        } else if !owner.deleting {
+            release(ctx, owner, pod, actor)?;
+        }
+    }
+    if !owner.deleting {
+        for orphan in orphans.matching(state, &owner.key.namespace, selector) {
+            if member(&orphan) {
+                mine.extend(adopt(ctx, owner, &orphan, actor)?);
+            }
+        }
+    }
+    Ok(mine)
+}
+
+/// Gives an orphan to a controller; `None` where it is gone, going, or another's by now.
+///
+/// # Errors
+/// What the API answers, apart from 404.
+pub fn adopt(
+    ctx: &Ctx<'_>,
+    owner: &Stored,
+    orphan: &Stored,
+    actor: &Actor,
+) -> Result<Option<Arc<Stored>>, ApiError> {
     let reference = owner_reference(owner);
-    ctx.cluster.modify(orphan.kind, &orphan.key, crate::registry::Part::Main, actor, |object| {
+    let adopted = ctx.cluster.modify(orphan.kind, &orphan.key, Part::Main, actor, |object| {
         let mut owners = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-        owners.push(reference.clone());
-        object["metadata"]["ownerReferences"] = json!(owners);
+        let free = owners.iter().all(|o| o["controller"] != true);
+        if free && object["metadata"]["deletionTimestamp"].is_null() {
+            owners.push(reference.clone());
+            object["metadata"]["ownerReferences"] = json!(owners);
+        }
+    })?;
+    Ok(adopted.filter(|o| o.controller().is_some_and(|c| c.uid == owner.uid)))
+}
+
+/// Takes a controller's name off an object that is its own no more.
+///
+/// # Errors
+/// What the API answers, apart from 404.
+pub fn release(ctx: &Ctx<'_>, owner: &Stored, object: &Stored, actor: &Actor) -> Result<(), ApiError> {
+    ctx.cluster.modify(object.kind, &object.key, Part::Main, actor, |object| {
+        let mut owners = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+        owners.retain(|o| o["uid"].as_str() != Some(&*owner.uid));
+        if !owners.is_empty() {
+            object["metadata"]["ownerReferences"] = json!(owners);
+        } else if let Some(meta) = object["metadata"].as_object_mut() {
+            meta.remove("ownerReferences");
+        }
     })?;
     Ok(())
 }
@@ -116,22 +172,29 @@ pub fn from_template(owner: &Stored, template: &Value) -> Value {
 
 /// Creates a pod and records the event that `kubectl describe` shows of it.
 ///
+/// In a namespace that is going away nothing is made, and nobody is told: the result is `None`.
+///
 /// # Errors
 /// What the API answers; it is recorded as `FailedCreate`.
-pub fn create(ctx: &Ctx<'_>, owner: &Stored, pod: Value, actor: &Actor) -> Result<Arc<Stored>, ApiError> {
+pub fn create(ctx: &Ctx<'_>, owner: &Stored, pod: Value, actor: &Actor) -> Result<Option<Arc<Stored>>, ApiError> {
     match ctx.cluster.create(*POD, &owner.key.namespace, pod, actor) {
         Ok(pod) => {
             let text = format!("Created pod: {}", pod.key.name);
             Event::normal(&actor.manager, "SuccessfulCreate", &text).record(ctx.cluster, owner);
-            Ok(pod)
+            Ok(Some(pod))
         }
-        Err(e) if e.causes.iter().any(|c| c.reason == "NamespaceTerminating") => Err(e),
+        Err(e) if is_terminating(&e) => Ok(None),
         Err(e) => {
             let text = format!("Error creating: {e}");
             Event::warning(&actor.manager, "FailedCreate", &text).record(ctx.cluster, owner);
             Err(e)
         }
     }
+}
+
+/// The refusal says that the namespace is going away.
+pub fn is_terminating(error: &ApiError) -> bool {
+    error.causes.iter().any(|c| c.reason == "NamespaceTerminating")
 }
 
 /// Deletes a pod with its grace period and records the event.

@@ -2,8 +2,11 @@
 //!
 //! Contract: Kubernetes pkg/controller/replicaset.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kiban_base::clock::Timestamp;
 use serde_json::{Value, json};
 
 use super::pods::{self, Orphans};
@@ -40,7 +43,7 @@ impl Controller for Replicas {
         }
         self.orphans.see(object, change.deleted);
         workload::wake_owner(&[*REPLICA_SET, *REPLICATION_CONTROLLER], change, items);
-        if object.controller().is_none() && !change.deleted {
+        if workload::may_be_adopted(change) {
             workload::wake_selectors(*REPLICA_SET, state, object, items);
             workload::wake_selectors(*REPLICATION_CONTROLLER, state, object, items);
         }
@@ -52,36 +55,37 @@ impl Controller for Replicas {
         let value = owner.value();
         let name = if item.kind == *REPLICA_SET { self.name() } else { "replication-controller" };
         let actor = Actor::new(name);
-        let mut mine: Vec<_> = pods::owned(&state, owner).cloned().collect();
-        if !owner.deleting {
-            let selector = workload::selector_of(item.kind, &value);
-            for orphan in self.orphans.matching(&state, &owner.key.namespace, &selector) {
-                pods::adopt(ctx, owner, &orphan, &actor)?;
-                mine.push(orphan);
-            }
-        }
+        let selector = workload::selector_of(item.kind, &value);
+        let mine = pods::claim(ctx, &state, owner, &selector, (&self.orphans, &|_| true), &actor)?;
         let active: Vec<_> = mine.iter().filter(|p| pods::is_active(p)).cloned().collect();
-        let outcome = if owner.deleting { Ok(()) } else { scale(ctx, owner, &value, &active, &actor) };
-        update_status(ctx, owner, &value, &active, outcome.as_ref().err(), &actor)?;
+        let outcome = if owner.deleting { Ok(()) } else { scale(ctx, &state, owner, &value, &active, &actor) };
+        let failure = outcome.as_ref().err().map(|e| (wanted(&value) > active.len(), e));
+        update_status(ctx, owner, &value, &active, failure, &actor)?;
         outcome?;
         let min_ready = value["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
         Ok(active.iter().filter_map(|p| pods::becomes_available(p, min_ready, ctx.now)).min())
     }
 }
 
+fn wanted(value: &Value) -> usize {
+    usize::try_from(value["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0)
+}
+
 fn scale(
     ctx: &Ctx<'_>,
+    state: &State,
     owner: &Stored,
     value: &Value,
     active: &[Arc<Stored>],
     actor: &Actor,
 ) -> Result<(), ApiError> {
-    let wanted = usize::try_from(value["spec"]["replicas"].as_i64().unwrap_or(1)).unwrap_or(0);
+    let wanted = wanted(value);
     for _ in 0..wanted.saturating_sub(active.len()).min(BURST) {
         pods::create(ctx, owner, pods::from_template(owner, &value["spec"]["template"]), actor)?;
     }
     if active.len() > wanted {
-        let mut ranked: Vec<_> = active.iter().map(|p| (rank(p), p)).collect();
+        let neighbours = neighbours(state, owner, active);
+        let mut ranked: Vec<_> = active.iter().map(|p| (rank(p, &neighbours, ctx.now), p)).collect();
         ranked.sort_by(|a, b| a.0.cmp(&b.0));
         for (_, pod) in ranked.into_iter().take((active.len() - wanted).min(BURST)) {
             pods::delete(ctx, owner, pod, actor)?;
@@ -90,23 +94,65 @@ fn scale(
     Ok(())
 }
 
-/// The order in which pods go: unbound, pending, unready, cheap, then the youngest
-/// (controller_utils.go ActivePodsWithRanks).
-fn rank(pod: &Stored) -> (bool, bool, bool, i64, std::cmp::Reverse<i64>, std::cmp::Reverse<i64>) {
-    let digest = pod.pod;
-    let cost = || {
-        let value = pod.value();
-        let text = value["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].as_str();
-        text.and_then(|t| t.parse().ok()).unwrap_or(0)
+/// How many active pods of the same Deployment each node has (getPodsRankedByRelatedPodsOnSameNode).
+fn neighbours(state: &State, owner: &Stored, active: &[Arc<Stored>]) -> BTreeMap<Box<str>, usize> {
+    let mut nodes = BTreeMap::new();
+    let mut see = |pod: &Stored| {
+        if let Some(node) = pod.field("spec.nodeName").filter(|_| pods::is_active(pod)) {
+            *nodes.entry(Box::from(node)).or_insert(0) += 1;
+        }
     };
-    (
-        digest.is_some_and(|p| p.bound),
-        digest.is_some_and(|p| p.phase == Phase::Running),
-        digest.is_some_and(|p| p.ready),
-        cost(),
-        std::cmp::Reverse(digest.map_or(0, |p| p.ready_since.secs())),
-        std::cmp::Reverse(pod.created.secs()),
-    )
+    let Some(top) = owner.controller() else {
+        active.iter().for_each(|p| see(p));
+        return nodes;
+    };
+    for sibling in state.children(&top.uid).filter(|s| s.kind == owner.kind) {
+        pods::owned(state, sibling).for_each(|p| see(p));
+    }
+    nodes
+}
+
+/// The order in which pods go: unbound, pending, unready, cheap, then from the fullest node, then the
+/// youngest by powers of two, then the oftenest restarted (controller_utils.go ActivePodsWithRanks).
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    bound: bool,
+    phase: u8,
+    ready: bool,
+    cost: i64,
+    neighbours: Reverse<usize>,
+    ready_age: i64,
+    restarts: Reverse<i64>,
+    age: i64,
+    uid: Arc<str>,
+}
+
+fn rank(pod: &Stored, neighbours: &BTreeMap<Box<str>, usize>, now: Timestamp) -> Rank {
+    let value = pod.value();
+    let cost = value["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].as_str();
+    let restarts = value["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let ready = pods::is_ready(pod);
+    Rank {
+        bound: pod.pod.is_some_and(|p| p.bound),
+        phase: match pod.pod.map(|p| p.phase) {
+            Some(Phase::Pending) => 0,
+            Some(Phase::Unknown) => 1,
+            _ => 2,
+        },
+        ready,
+        cost: cost.and_then(|t| t.parse().ok()).unwrap_or(0),
+        neighbours: Reverse(pod.field("spec.nodeName").and_then(|n| neighbours.get(n)).copied().unwrap_or(0)),
+        ready_age: if ready { magnitude(pod.pod.map_or(now, |p| p.ready_since), now) } else { 0 },
+        restarts: Reverse(restarts.filter_map(|c| c["restartCount"].as_i64()).max().unwrap_or(0)),
+        age: magnitude(pod.created, now),
+        uid: pod.uid.clone(),
+    }
+}
+
+/// The binary logarithm of an age: pods of about the same age are taken at random.
+fn magnitude(since: Timestamp, now: Timestamp) -> i64 {
+    let nanos = now.since(since).as_nanos();
+    if nanos == 0 { -1 } else { i64::from(nanos.ilog2()) }
 }
 
 fn update_status(
@@ -114,7 +160,7 @@ fn update_status(
     owner: &Stored,
     value: &Value,
     active: &[Arc<Stored>],
-    failure: Option<&ApiError>,
+    failure: Option<(bool, &ApiError)>,
     actor: &Actor,
 ) -> Result<(), ApiError> {
     let min_ready = value["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
@@ -135,10 +181,12 @@ fn update_status(
     }
     status["observedGeneration"] = value["metadata"]["generation"].clone();
     match failure {
-        Some(error) => {
-            let condition = json!({
-                "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": error.message,
-            });
+        // The first failure stays until all is well.
+        Some(_) if pods::condition(value, "ReplicaFailure").is_some() => {}
+        Some((creating, error)) => {
+            let reason = if creating { "FailedCreate" } else { "FailedDelete" };
+            let condition =
+                json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": error.message});
             pods::set_condition(&mut status, condition, ctx.now);
         }
         None => pods::drop_condition(&mut status, "ReplicaFailure"),

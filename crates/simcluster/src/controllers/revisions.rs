@@ -16,6 +16,36 @@ use crate::store::State;
 /// The alphabet of hashes in names: no vowels, nothing that looks like another letter.
 const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
+/// How a controller labels its revisions and pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Pods carry the revision's whole name.
+    StatefulSet,
+    /// Pods carry the hash alone.
+    DaemonSet,
+}
+
+impl Style {
+    /// The label of a revision that holds its hash.
+    fn label(self) -> &'static str {
+        match self {
+            Self::StatefulSet => "controller.kubernetes.io/hash",
+            Self::DaemonSet => POD_LABEL,
+        }
+    }
+
+    /// The value of a pod's `controller-revision-hash` that stands for a revision.
+    pub fn mark(self, revision: &Stored) -> &str {
+        match self {
+            Self::StatefulSet => &revision.key.name,
+            Self::DaemonSet => revision.label(POD_LABEL).unwrap_or_default(),
+        }
+    }
+}
+
+/// The label of pods that says from which revision they were made.
+pub const POD_LABEL: &str = "controller-revision-hash";
+
 /// A short, name-safe hash of a value; `salt` tells apart what collides.
 pub fn hash(value: &Value, salt: i64) -> String {
     let text = value.to_string();
@@ -43,7 +73,7 @@ pub fn number(revision: &Stored) -> i64 {
 }
 
 /// The revision for the owner's template as it is now, made if there is none; an old one that is
-/// used again gets the highest number.
+/// used again gets the highest number. Comes with the owner's count of collisions.
 ///
 /// # Errors
 /// What the API answers.
@@ -52,36 +82,51 @@ pub fn ensure(
     owner: &Stored,
     value: &Value,
     all: &[Arc<Stored>],
-    label: &str,
+    style: Style,
     actor: &Actor,
-) -> Result<Arc<Stored>, ApiError> {
+) -> Result<(Arc<Stored>, i64), ApiError> {
     let data = json!({"spec": {"template": {"$patch": "replace", "metadata": value["spec"]["template"]["metadata"], "spec": value["spec"]["template"]["spec"]}}});
     let next = all.iter().map(|r| number(r)).max().unwrap_or(0) + 1;
     if let Some(found) = all.iter().find(|r| r.value()["data"] == data) {
         if number(found) + 1 == next {
-            return Ok(found.clone());
+            return Ok((found.clone(), value["status"]["collisionCount"].as_i64().unwrap_or(0)));
         }
         let renumbered = ctx.cluster.modify(*CONTROLLER_REVISION, &found.key, crate::registry::Part::Main, actor, |r| {
             r["revision"] = next.into();
         })?;
-        return Ok(renumbered.unwrap_or_else(|| found.clone()));
+        let collisions = value["status"]["collisionCount"].as_i64().unwrap_or(0);
+        return Ok((renumbered.unwrap_or_else(|| found.clone()), collisions));
     }
-    let collisions = value["status"]["collisionCount"].as_i64().unwrap_or(0);
-    let hash = hash(&data, collisions);
-    let name = format!("{}-{hash}", owner.key.name);
-    let mut labels = value["spec"]["template"]["metadata"]["labels"].clone();
-    labels[label] = hash.into();
-    let revision = json!({
-        "metadata": {"name": name, "labels": labels, "ownerReferences": [pods::owner_reference(owner)]},
-        "data": data, "revision": next,
-    });
-    match ctx.cluster.create(*CONTROLLER_REVISION, &owner.key.namespace, revision, actor) {
-        Err(e) if e.reason == "AlreadyExists" => {
-            let key = Key::new(owner.key.namespace.clone(), name);
-            ctx.cluster.get(*CONTROLLER_REVISION, &key).ok_or(e)
+    let mut collisions = value["status"]["collisionCount"].as_i64().unwrap_or(0);
+    loop {
+        let revision = new_revision(owner, value, &data, next, collisions, style);
+        let key = Key::new(owner.key.namespace.clone(), revision["metadata"]["name"].as_str().unwrap_or_default());
+        match ctx.cluster.create(*CONTROLLER_REVISION, &owner.key.namespace, revision, actor) {
+            Err(e) if e.reason == "AlreadyExists" => {
+                let found = ctx.cluster.get(*CONTROLLER_REVISION, &key).ok_or(e)?;
+                if found.value()["data"] == data && found.controller().is_some_and(|c| c.uid == owner.uid) {
+                    return Ok((found, collisions));
+                }
+                // The name is another's: the hash is salted anew.
+                collisions += 1;
+            }
+            other => return other.map(|made| (made, collisions)),
         }
-        other => other,
     }
+}
+
+fn new_revision(owner: &Stored, value: &Value, data: &Value, number: i64, collisions: i64, style: Style) -> Value {
+    let hash = hash(data, collisions);
+    let mut labels = value["spec"]["template"]["metadata"]["labels"].clone();
+    labels[style.label()] = hash.clone().into();
+    let mut meta = json!({
+        "name": format!("{}-{hash}", owner.key.name), "labels": labels,
+        "ownerReferences": [pods::owner_reference(owner)],
+    });
+    if value["metadata"]["annotations"].is_object() {
+        meta["annotations"] = value["metadata"]["annotations"].clone();
+    }
+    json!({"metadata": meta, "data": data, "revision": number})
 }
 
 /// Deletes the oldest revisions that nothing uses, beyond the limit.
@@ -104,9 +149,4 @@ pub fn trim(
         }
     }
     Ok(())
-}
-
-/// The hash in a revision's name.
-pub fn hash_of<'a>(revision: &'a Stored, label: &str) -> &'a str {
-    revision.label(label).unwrap_or_else(|| revision.key.name.rsplit('-').next().unwrap_or_default())
 }

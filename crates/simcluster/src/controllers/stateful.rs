@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::events::Event;
+use super::pods::Orphans;
+use super::revisions::{POD_LABEL, Style};
 use super::{Again, Controller, Ctx, Item, pods, revisions, workload};
 use crate::kind::{KindId, well_known::*};
 use crate::object::{Key, Phase, Stored};
@@ -15,13 +17,15 @@ use crate::registry::{Actor, DeleteOptions, Part};
 use crate::status::ApiError;
 use crate::store::{Change, State};
 
-const HASH: &str = "controller-revision-hash";
+const STYLE: Style = Style::StatefulSet;
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
 /// Keeps the pods of StatefulSets.
 #[derive(Debug, Default)]
-pub struct StatefulSets;
+pub struct StatefulSets {
+    orphans: Orphans,
+}
 
 impl Controller for StatefulSets {
     fn name(&self) -> &'static str {
@@ -32,11 +36,15 @@ impl Controller for StatefulSets {
         vec![*STATEFUL_SET, *POD]
     }
 
-    fn wakes(&mut self, _: &State, change: &Change, items: &mut Vec<Item>) {
+    fn wakes(&mut self, state: &State, change: &Change, items: &mut Vec<Item>) {
         if change.new.kind == *STATEFUL_SET {
             items.push(Item { kind: *STATEFUL_SET, key: change.new.key.clone() });
-        } else {
-            workload::wake_owner(&[*STATEFUL_SET], change, items);
+            return;
+        }
+        self.orphans.see(&change.new, change.deleted);
+        workload::wake_owner(&[*STATEFUL_SET], change, items);
+        if workload::may_be_adopted(change) {
+            workload::wake_selectors(*STATEFUL_SET, state, &change.new, items);
         }
     }
 
@@ -45,14 +53,13 @@ impl Controller for StatefulSets {
         let Some(object) = state.get(*STATEFUL_SET, &item.key) else { return Ok(None) };
         let value = object.value();
         let actor = Actor::new(self.name());
+        let selector = workload::selector_of(*STATEFUL_SET, &value);
+        let member = |p: &Stored| ordinal_of(object, p).is_some();
+        pods::claim(ctx, &state, object, &selector, (&self.orphans, &member), &actor)?;
         let history = revisions::of(&state, object);
-        let update = if object.deleting {
-            None
-        } else {
-            Some(revisions::ensure(ctx, object, &value, &history, HASH, &actor)?)
-        };
-        let Some(update) = update else { return Ok(None) };
-        let set = Set { ctx, object: object.clone(), actor, update, history, pods: pods_by_ordinal(&state, object), value };
+        let (update, collisions) = revisions::ensure(ctx, object, &value, &history, STYLE, &actor)?;
+        let pods = pods_by_ordinal(&ctx.state(), object);
+        let set = Set { ctx, object: object.clone(), actor, update, collisions, history, pods, value };
         set.sync()
     }
 }
@@ -65,27 +72,32 @@ struct Set<'a> {
     actor: Actor,
     /// The revision of the template as it is now.
     update: Arc<Stored>,
+    collisions: i64,
     history: Vec<Arc<Stored>>,
     pods: BTreeMap<i64, Arc<Stored>>,
 }
 
+/// The number at the end of a pod's name, if it is named as one of the set's.
+fn ordinal_of(set: &Stored, pod: &Stored) -> Option<i64> {
+    let number = pod.key.name.strip_prefix(&*set.key.name)?.strip_prefix('-')?;
+    number.parse().ok().filter(|n: &i64| *n >= 0 && n.to_string() == number)
+}
+
 fn pods_by_ordinal(state: &State, set: &Stored) -> BTreeMap<i64, Arc<Stored>> {
-    let prefix = format!("{}-", set.key.name);
-    let ordinal = |p: &Stored| p.key.name.strip_prefix(&prefix).and_then(|n| n.parse().ok());
-    pods::owned(state, set).filter_map(|p| Some((ordinal(p)?, p.clone()))).collect()
+    pods::owned(state, set).filter_map(|p| Some((ordinal_of(set, p)?, p.clone()))).collect()
 }
 
 impl Set<'_> {
     fn sync(&self) -> Result<Again, ApiError> {
-        self.act()?;
-        let state = self.ctx.state();
-        let now_pods = pods_by_ordinal(&state, &self.object);
+        let acted = if self.object.deleting { Ok(()) } else { self.act() };
+        let now_pods = pods_by_ordinal(&self.ctx.state(), &self.object);
         self.update_status(&now_pods)?;
+        acted?;
         let current = self.current_revision();
         let used = |r: &Stored| {
             r.key.name == self.update.key.name
                 || *r.key.name == *current
-                || now_pods.values().any(|p| p.label(HASH) == Some(revisions::hash_of(r, HASH)))
+                || now_pods.values().any(|p| p.label(POD_LABEL) == Some(STYLE.mark(r)))
         };
         revisions::trim(self.ctx, &self.value, &self.history, used, &self.actor)?;
         let min_ready = self.min_ready();
@@ -119,39 +131,43 @@ impl Set<'_> {
     /// Makes the next move; with OrderedReady there is one at a time.
     fn act(&self) -> Result<(), ApiError> {
         let wanted = self.ordinals();
+        let mut waits = false;
         for ordinal in wanted.clone() {
             match self.pods.get(&ordinal) {
                 None => {
                     self.create(ordinal)?;
-                    if !self.is_parallel() {
-                        return Ok(());
-                    }
+                    waits |= !self.is_parallel();
                 }
                 // A pod that ended is replaced, by the same name.
-                Some(pod) if pod.pod.is_some_and(|d| d.phase.is_terminal()) && !pod.deleting => {
-                    self.delete(pod)?;
-                    if !self.is_parallel() {
-                        return Ok(());
+                Some(pod) if pod.pod.is_some_and(|d| d.phase.is_terminal()) => {
+                    if !pod.deleting {
+                        self.delete(pod)?;
                     }
+                    waits = true;
                 }
-                Some(pod) if !self.is_parallel() && !self.is_healthy(pod) => return Ok(()),
-                Some(_) => {}
+                Some(pod) => {
+                    if pod.pod.is_some_and(|d| d.phase == Phase::Pending) {
+                        self.ensure_claims(ordinal)?;
+                    }
+                    self.own_claims(ordinal, pod, false)?;
+                    waits |= !self.is_parallel() && !self.is_healthy(pod);
+                }
+            }
+            if waits && !self.is_parallel() {
+                return Ok(());
             }
         }
         for (ordinal, pod) in self.pods.iter().rev().filter(|(o, _)| !wanted.contains(o)) {
-            if pod.deleting {
-                if self.is_parallel() {
-                    continue;
-                }
-                return Ok(());
+            self.own_claims(*ordinal, pod, true)?;
+            if !pod.deleting {
+                self.delete(pod)?;
+                waits = true;
             }
-            self.delete(pod)?;
-            self.drop_claims(*ordinal)?;
             if !self.is_parallel() {
                 return Ok(());
             }
         }
-        self.replace_outdated()
+        if waits { Ok(()) } else { self.replace_outdated() }
     }
 
     fn replace_outdated(&self) -> Result<(), ApiError> {
@@ -159,16 +175,13 @@ impl Set<'_> {
         if strategy["type"] == "OnDelete" {
             return Ok(());
         }
-        let rolling = &strategy["rollingUpdate"];
-        let partition = rolling["partition"].as_i64().unwrap_or(0);
-        let replicas = self.ordinals().count();
-        let max = pods::scaled(&rolling["maxUnavailable"], i64::try_from(replicas).unwrap_or(0), true).unwrap_or(1).max(1);
-        let hash = revisions::hash_of(&self.update, HASH);
+        let replicas = i64::try_from(self.ordinals().count()).unwrap_or(0);
+        let max = pods::scaled(&strategy["rollingUpdate"]["maxUnavailable"], replicas, false).unwrap_or(1).max(1);
         let wanted = self.ordinals();
         let mut unavailable = 0;
         for (ordinal, pod) in self.pods.iter().rev().filter(|(o, _)| wanted.contains(o)) {
-            let outdated = pod.label(HASH) != Some(hash);
-            if outdated && *ordinal >= partition && !pod.deleting && (unavailable < max) {
+            let outdated = pod.label(POD_LABEL) != Some(STYLE.mark(&self.update));
+            if outdated && *ordinal >= self.partition() && !pod.deleting {
                 self.delete(pod)?;
                 unavailable += 1;
             } else if !self.is_healthy(pod) {
@@ -181,25 +194,32 @@ impl Set<'_> {
         Ok(())
     }
 
+    /// The first ordinal that an update reaches.
+    fn partition(&self) -> i64 {
+        let rolling = &self.value["spec"]["updateStrategy"]["rollingUpdate"];
+        self.ordinals().start + rolling["partition"].as_i64().unwrap_or(0)
+    }
+
     /// Ordinals below the partition are made from the current revision, others from the update.
     fn template_for(&self, ordinal: i64) -> (Value, String) {
-        let partition = self.value["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0);
         let current = self.current_revision();
-        let old = self.history.iter().find(|r| *r.key.name == *current).filter(|_| ordinal < partition);
+        let rolls = self.value["spec"]["updateStrategy"]["type"] != "OnDelete";
+        let held = rolls && ordinal < self.partition();
+        let old = self.history.iter().find(|r| *r.key.name == *current).filter(|_| held);
         let revision = old.unwrap_or(&self.update);
         let template = revision.value()["data"]["spec"]["template"].clone();
-        (template, revisions::hash_of(revision, HASH).to_owned())
+        (template, STYLE.mark(revision).to_owned())
     }
 
     fn create(&self, ordinal: i64) -> Result<(), ApiError> {
         self.ensure_claims(ordinal)?;
-        let (template, hash) = self.template_for(ordinal);
+        let (template, mark) = self.template_for(ordinal);
         let name = format!("{}-{ordinal}", self.object.key.name);
         let mut pod = pods::from_template(&self.object, &template);
         let meta = &mut pod["metadata"];
         meta.as_object_mut().map(|m| m.remove("generateName"));
         meta["name"] = name.clone().into();
-        for (label, text) in [(HASH, hash), (POD_NAME, name.clone()), (POD_INDEX, ordinal.to_string())] {
+        for (label, text) in [(POD_LABEL, mark), (POD_NAME, name.clone()), (POD_INDEX, ordinal.to_string())] {
             meta["labels"][label] = text.into();
         }
         pod["spec"]["hostname"] = name.clone().into();
@@ -235,7 +255,7 @@ impl Set<'_> {
                 let reason = format!("Successful{past}");
                 Event::normal(&self.actor.manager, &reason, &text).record(self.ctx.cluster, &self.object);
             }
-            Err(e) if e.code == 404 => return Ok(()),
+            Err(e) if e.code == 404 && verb == "delete" || pods::is_terminating(e) => return Ok(()),
             Err(e) => {
                 let text = format!("{verb} Pod {pod} in StatefulSet {set} failed error: {e}");
                 Event::warning(&self.actor.manager, &format!("Failed{past}"), &text).record(self.ctx.cluster, &self.object);
@@ -253,70 +273,82 @@ impl Set<'_> {
     }
 
     fn ensure_claims(&self, ordinal: i64) -> Result<(), ApiError> {
-        let policy = &self.value["spec"]["persistentVolumeClaimRetentionPolicy"];
+        let (set, pod) = (&self.object.key.name, format!("{}-{ordinal}", self.object.key.name));
         for claim in self.claims() {
             let key = Key::new(self.object.key.namespace.clone(), self.claim_name(&claim, ordinal));
             if self.ctx.cluster.get(*PERSISTENT_VOLUME_CLAIM, &key).is_some() {
                 continue;
             }
-            let mut labels = self.value["spec"]["selector"]["matchLabels"].clone();
-            for (k, v) in claim["metadata"]["labels"].as_object().into_iter().flatten() {
+            let mut labels = claim["metadata"]["labels"].clone();
+            for (k, v) in self.value["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten() {
                 labels[k] = v.clone();
             }
             let mut meta = json!({"name": &*key.name, "labels": labels, "annotations": claim["metadata"]["annotations"]});
-            if policy["whenDeleted"] == "Delete" {
+            if self.retention("whenDeleted") == "Delete" {
                 meta["ownerReferences"] = json!([pods::owner_reference(&self.object)]);
             }
-            let made = self.ctx.cluster.create(
-                *PERSISTENT_VOLUME_CLAIM,
-                &key.namespace,
-                json!({"metadata": meta, "spec": claim["spec"]}),
-                &self.actor,
-            );
-            if let Err(e) = made.map(|_| ()).or_else(|e| if e.reason == "AlreadyExists" { Ok(()) } else { Err(e) }) {
-                let text = format!("create Claim {} in StatefulSet {} failed error: {e}", key.name, self.object.key.name);
-                Event::warning(&self.actor.manager, "FailedCreate", &text).record(self.ctx.cluster, &self.object);
-                return Err(e);
+            let claim = json!({"metadata": meta, "spec": claim["spec"]});
+            match self.ctx.cluster.create(*PERSISTENT_VOLUME_CLAIM, &key.namespace, claim, &self.actor) {
+                Ok(_) => {
+                    let text = format!("create Claim {} Pod {pod} in StatefulSet {set} success", key.name);
+                    Event::normal(&self.actor.manager, "SuccessfulCreate", &text).record(self.ctx.cluster, &self.object);
+                }
+                Err(e) if e.reason == "AlreadyExists" => {}
+                Err(e) => {
+                    let text = format!("create Claim {} for Pod {pod} in StatefulSet {set} failed error: {e}", key.name);
+                    Event::warning(&self.actor.manager, "FailedCreate", &text).record(self.ctx.cluster, &self.object);
+                    return Err(e);
+                }
             }
         }
         Ok(())
     }
 
-    fn drop_claims(&self, ordinal: i64) -> Result<(), ApiError> {
-        if self.value["spec"]["persistentVolumeClaimRetentionPolicy"]["whenScaled"] != "Delete" {
-            return Ok(());
-        }
+    fn retention(&self, when: &str) -> &str {
+        self.value["spec"]["persistentVolumeClaimRetentionPolicy"][when].as_str().unwrap_or("Retain")
+    }
+
+    /// Gives a pod's claims the owners with which they go, as the retention policy says: the set, or a
+    /// pod that is one too many.
+    fn own_claims(&self, ordinal: i64, pod: &Stored, surplus: bool) -> Result<(), ApiError> {
+        let to_pod = surplus && self.retention("whenScaled") == "Delete";
+        let to_set = !to_pod && self.retention("whenDeleted") == "Delete";
         for claim in self.claims() {
             let key = Key::new(self.object.key.namespace.clone(), self.claim_name(&claim, ordinal));
-            match self.ctx.cluster.delete(*PERSISTENT_VOLUME_CLAIM, &key, &DeleteOptions::default(), &self.actor) {
-                Err(e) if e.code != 404 => return Err(e),
-                _ => {}
+            let Some(found) = self.ctx.cluster.get(*PERSISTENT_VOLUME_CLAIM, &key) else { continue };
+            let has = |uid: &str| found.owners.iter().any(|o| *o.uid == *uid);
+            if has(&pod.uid) == to_pod && has(&self.object.uid) == to_set {
+                continue;
             }
+            self.ctx.cluster.modify(*PERSISTENT_VOLUME_CLAIM, &key, Part::Main, &self.actor, |claim| {
+                let mut owners = claim["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+                owners.retain(|o| o["uid"].as_str() != Some(&*pod.uid) && o["uid"].as_str() != Some(&*self.object.uid));
+                owners.extend(to_pod.then(|| pods::owner_reference(pod)));
+                owners.extend(to_set.then(|| pods::owner_reference(&self.object)));
+                claim["metadata"]["ownerReferences"] = json!(owners);
+            })?;
         }
         Ok(())
     }
 
     fn update_status(&self, now_pods: &BTreeMap<i64, Arc<Stored>>) -> Result<(), ApiError> {
-        let update_hash = revisions::hash_of(&self.update, HASH);
         let current = self.current_revision();
-        let current_hash = self
-            .history
-            .iter()
-            .find(|r| *r.key.name == *current)
-            .map_or(update_hash, |r| revisions::hash_of(r, HASH));
         let count = |keep: &dyn Fn(&Stored) -> bool| now_pods.values().filter(|p| keep(p)).count();
-        let alive = |p: &Stored| p.pod.is_some_and(|d| d.phase != Phase::Failed && d.phase != Phase::Succeeded);
-        let updated = count(&|p| alive(p) && !p.deleting && p.label(HASH) == Some(update_hash));
-        let ready = count(&pods::is_ready);
-        let replicas = count(&alive);
+        let runs = |p: &Stored| p.pod.is_some_and(|d| d.phase == Phase::Running);
+        let of = |p: &Stored, revision: &str| !p.deleting && p.label(POD_LABEL) == Some(revision);
+        let updated = count(&|p| of(p, &self.update.key.name));
+        let ready = count(&|p| runs(p) && pods::is_ready(p));
+        let available = count(&|p| runs(p) && pods::is_available(p, self.min_ready(), self.ctx.now));
+        let replicas = now_pods.len();
         let wanted = self.ordinals().count();
         let mut status = if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
         status["observedGeneration"] = self.value["metadata"]["generation"].clone();
         status["replicas"] = replicas.into();
-        status["availableReplicas"] = count(&|p| pods::is_available(p, self.min_ready(), self.ctx.now)).into();
-        let rolled = updated == wanted && ready == wanted && replicas == wanted;
+        status["availableReplicas"] = available.into();
+        let rolls = self.value["spec"]["updateStrategy"]["type"] != "OnDelete";
+        let rolled = rolls && updated == wanted && ready == wanted && replicas == wanted;
+        let current_count = if rolled { updated } else { count(&|p| of(p, &current)) };
         let current = if rolled { self.update.key.name.to_string() } else { current };
-        let current_count = if rolled { updated } else { count(&|p| alive(p) && !p.deleting && p.label(HASH) == Some(current_hash)) };
         for (field, number) in [("readyReplicas", ready), ("currentReplicas", current_count), ("updatedReplicas", updated)] {
             if number == 0 {
                 status.as_object_mut().map(|s| s.remove(field));
@@ -326,7 +358,7 @@ impl Set<'_> {
         }
         status["currentRevision"] = current.into();
         status["updateRevision"] = self.update.key.name.to_string().into();
-        status["collisionCount"] = self.value["status"]["collisionCount"].as_i64().unwrap_or(0).into();
+        status["collisionCount"] = self.collisions.into();
         if status != self.value["status"] {
             self.ctx.cluster.modify(*STATEFUL_SET, &self.object.key, Part::Status, &self.actor, |value| {
                 value["status"] = status.clone();

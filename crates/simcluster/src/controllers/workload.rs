@@ -23,6 +23,13 @@ fn owner_item(kinds: &[KindId], object: &Stored) -> Option<Item> {
     Some(Item { kind: *kind, key: Key::new(object.key.namespace.clone(), owner.name.clone()) })
 }
 
+/// A pod became an orphan, or one with other labels: some selector may match it.
+pub fn may_be_adopted(change: &Change) -> bool {
+    let pod = &change.new;
+    let news = |old: &Stored| old.labels != pod.labels || old.controller().is_some();
+    !change.deleted && !pod.deleting && pod.controller().is_none() && change.old.as_ref().is_none_or(|o| news(o))
+}
+
 /// The items of `kind` in the object's namespace whose selector matches it.
 pub fn wake_selectors(kind: KindId, state: &State, object: &Stored, items: &mut Vec<Item>) {
     for owner in state.range(kind, &object.key.namespace, None) {

@@ -45,14 +45,55 @@ impl Allocations {
         taken
     }
 
-    fn give_back(&mut self, service: &Value) {
-        let (ips, ports) = service::held(service);
-        for ip in ips.iter().filter_map(|ip| number(ip)) {
+    fn give_back(&mut self, taken: Taken) {
+        for ip in taken.ips {
             self.ips.remove(&ip);
         }
-        for port in ports {
+        for port in taken.node_ports {
             self.node_ports.remove(&port);
         }
+    }
+}
+
+/// What one write took: given back where the write does not happen.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Taken {
+    ips: BTreeSet<u32>,
+    node_ports: BTreeSet<(String, u16)>,
+}
+
+impl Taken {
+    /// What a service holds.
+    fn held(service: &Value) -> Self {
+        let (ips, ports) = service::held(service);
+        Self { ips: ips.iter().filter_map(|ip| number(ip)).collect(), node_ports: ports.into_iter().collect() }
+    }
+
+    fn without(mut self, kept: &Self) -> Self {
+        self.ips.retain(|ip| !kept.ips.contains(ip));
+        self.node_ports.retain(|port| !kept.node_ports.contains(port));
+        self
+    }
+}
+
+/// The pool of one write: takes note of what it takes.
+struct Taking<'a> {
+    pool: &'a mut Allocations,
+    taken: Taken,
+}
+
+impl ServicePool for Taking<'_> {
+    fn cluster_ip(&mut self, wanted: Option<&str>) -> Result<String, String> {
+        let ip = self.pool.cluster_ip(wanted)?;
+        self.taken.ips.extend(number(&ip));
+        Ok(ip)
+    }
+
+    fn node_port(&mut self, protocol: &str, wanted: Option<u16>) -> Result<u16, String> {
+        let port = self.pool.node_port(protocol, wanted)?;
+        self.taken.node_ports.insert((protocol.to_owned(), port));
+        Ok(port)
     }
 }
 
@@ -94,36 +135,58 @@ impl ServicePool for Allocations {
 
 impl Cluster {
     /// What creation adds or refuses, given the rest of the cluster.
-    pub(super) fn admit_create(&self, kind: KindId, value: &mut Value) -> Result<(), ApiError> {
+    pub(super) fn admit_create(&self, kind: KindId, value: &mut Value) -> Result<Taken, ApiError> {
         if kind == *well_known::SERVICE {
-            self.allocate(None, value)?;
-        } else if kind == *well_known::POD {
+            return self.allocate(None, value);
+        }
+        if kind == *well_known::POD {
             self.admit_pod(value).map_err(|why| {
                 let name = value["metadata"]["name"].as_str().unwrap_or_default();
                 ApiError::forbidden(kind, name, &why.to_string())
             })?;
         }
-        Ok(())
+        Ok(Taken::default())
     }
 
     /// The same for an update.
-    pub(super) fn admit_update(&self, kind: KindId, old: &Value, value: &mut Value) -> Result<(), ApiError> {
-        if kind == *well_known::SERVICE { self.allocate(Some(old), value) } else { Ok(()) }
+    pub(super) fn admit_update(&self, kind: KindId, old: &Value, value: &mut Value) -> Result<Taken, ApiError> {
+        if kind == *well_known::SERVICE { self.allocate(Some(old), value) } else { Ok(Taken::default()) }
+    }
+
+    /// Gives back what a write took that did not happen.
+    pub(super) fn give_back(&self, taken: Taken) {
+        if !taken.ips.is_empty() || !taken.node_ports.is_empty() {
+            self.0.allocations.lock().unwrap_or_else(PoisonError::into_inner).give_back(taken);
+        }
     }
 
     /// Gives back what a deleted object held.
     pub(super) fn release(&self, kind: KindId, gone: &Stored) {
         if kind == *well_known::SERVICE {
-            let mut held = self.0.allocations.lock().unwrap_or_else(PoisonError::into_inner);
-            held.give_back(&gone.value());
+            self.give_back(Taken::held(&gone.value()));
         }
     }
 
-    fn allocate(&self, old: Option<&Value>, service: &mut Value) -> Result<(), ApiError> {
+    /// Gives back what a changed object holds no more.
+    pub(super) fn release_unused(&self, kind: KindId, old: &Value, new: &Stored) {
+        if kind == *well_known::SERVICE {
+            self.give_back(Taken::held(old).without(&Taken::held(&new.value())));
+        }
+    }
+
+    fn allocate(&self, old: Option<&Value>, service: &mut Value) -> Result<Taken, ApiError> {
         let mut pool = self.0.allocations.lock().unwrap_or_else(PoisonError::into_inner);
-        let causes = service::allocate(old, service, &mut *pool);
+        let mut taking = Taking { pool: &mut pool, taken: Taken::default() };
+        let causes = service::allocate(old, service, &mut taking);
+        let taken = taking.taken;
         let name = service["metadata"]["name"].as_str().unwrap_or_default();
-        refuse(*well_known::SERVICE, name, &causes)
+        match refuse(*well_known::SERVICE, name, &causes) {
+            Ok(()) => Ok(taken),
+            Err(e) => {
+                pool.give_back(taken);
+                Err(e)
+            }
+        }
     }
 
     /// Contract: the admission plugins ServiceAccount, Priority and DefaultTolerationSeconds.

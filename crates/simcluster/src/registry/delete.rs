@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use kiban_base::clock::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Actor, Cluster, identity, unsaved};
@@ -130,23 +131,35 @@ fn check_preconditions(kind: KindId, live: &Stored, options: &DeleteOptions) -> 
 fn mark(cluster: &Cluster, kind: KindId, value: &mut Value, options: &DeleteOptions) -> bool {
     let before = value["metadata"].clone();
     let grace = grace_of(kind, value, options);
-    set_propagation(value, options.propagation);
+    set_propagation(value, options.propagation.or_else(|| default_propagation(kind, value)));
     let meta = &mut value["metadata"];
     let deleting = meta["deletionTimestamp"].is_string();
     let current = meta["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     // A grace period can only shrink, and a second delete does not start it anew.
     if !deleting || grace < current {
-        let wait = std::time::Duration::from_secs(u64::try_from(grace).unwrap_or(0));
+        let seconds = |n: i64| std::time::Duration::from_secs(u64::try_from(n).unwrap_or(0));
         if !deleting && meta["generation"].as_i64().is_some() {
             meta["generation"] = (meta["generation"].as_i64().unwrap_or(0) + 1).into();
         }
-        meta["deletionTimestamp"] = (cluster.now() + wait).rfc3339().into();
+        // A shorter grace counts from the first delete.
+        let first = meta["deletionTimestamp"].as_str().and_then(Timestamp::parse).map(|t| t - seconds(current));
+        let start = first.unwrap_or_else(|| cluster.now());
+        meta["deletionTimestamp"] = (start + seconds(grace)).rfc3339().into();
         meta["deletionGracePeriodSeconds"] = grace.into();
     }
     if kind == *well_known::NAMESPACE {
         value["status"]["phase"] = "Terminating".into();
     }
     value["metadata"] != before
+}
+
+/// What `batch/v1` and `v1` did before there was a choice: the pods of Jobs and ReplicationControllers
+/// stay (DefaultGarbageCollectionPolicy of their strategies).
+fn default_propagation(kind: KindId, value: &Value) -> Option<Propagation> {
+    let orphans = kind == *well_known::JOB || kind == *well_known::REPLICATION_CONTROLLER;
+    let chosen = |f: &Value| f == "foregroundDeletion" || f == "orphan";
+    let asked = value["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(chosen));
+    (orphans && !asked).then_some(Propagation::Orphan)
 }
 
 /// Only pods that may still run on a node are given time.

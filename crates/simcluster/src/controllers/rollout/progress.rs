@@ -1,4 +1,6 @@
 //! The status of a Deployment: counts, availability, progress and its deadline.
+//!
+//! Contract: Kubernetes pkg/controller/deployment (progress.go) and its util/deployment_util.go.
 
 use std::time::Duration;
 
@@ -6,21 +8,25 @@ use kiban_base::clock::Timestamp;
 use serde_json::{Value, json};
 
 use super::sets::Sets;
-use super::{Rollout, condition};
+use super::{Look, Rollout};
 use crate::controllers::{Again, pods};
 
-/// The status as it should be, and when to look again because of the deadline.
-pub(super) fn status(rollout: &Rollout<'_>, sets: &Sets) -> (Value, Again) {
+/// `spec.progressDeadlineSeconds`; the largest number means none.
+pub(super) fn deadline(deployment: &Value) -> Option<Duration> {
+    let seconds = deployment["spec"]["progressDeadlineSeconds"].as_i64().filter(|d| *d < i64::from(i32::MAX))?;
+    Some(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// The status as it should be.
+pub(super) fn status(rollout: &Rollout<'_>, sets: &Sets, look: Look) -> Value {
     let old = &rollout.value["status"];
     let now = rollout.ctx.now;
-    let replicas = rollout.replicas();
     let mut status = if old.is_object() { old.clone() } else { json!({}) };
     let sum = |of: fn(&super::Set) -> i64| sets.all().map(of).sum::<i64>();
-    let (total, available) = (sum(|s| s.observed_replicas), sum(|s| s.available));
-    let updated = sets.new.as_ref().map_or(0, |n| n.observed_replicas);
+    let available = sum(|s| s.available);
     for (field, number) in [
-        ("replicas", total),
-        ("updatedReplicas", updated),
+        ("replicas", sum(|s| s.observed_replicas)),
+        ("updatedReplicas", sets.new.as_ref().map_or(0, |n| n.observed_replicas)),
         ("readyReplicas", sum(|s| s.ready)),
         ("availableReplicas", available),
         ("unavailableReplicas", (sets.total() - available).max(0)),
@@ -33,106 +39,130 @@ pub(super) fn status(rollout: &Rollout<'_>, sets: &Sets) -> (Value, Again) {
     }
     status["observedGeneration"] = rollout.value["metadata"]["generation"].clone();
     let (_, unavailable) = rollout.bounds();
-    let enough = available >= replicas - unavailable;
-    let available = if enough {
-        condition("Available", true, "MinimumReplicasAvailable", "Deployment has minimum availability.".into())
+    let availability = if available >= rollout.replicas() - unavailable {
+        ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
     } else {
-        condition("Available", false, "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".into())
+        ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
     };
-    update(&mut status, available, now);
-    failure(&mut status, sets, now);
-    let again = progress(rollout, sets, &mut status);
-    (status, again)
+    set(&mut status, condition("Available", availability), now);
+    if look == Look::Progress {
+        progress(rollout, sets, &mut status);
+        failure(&mut status, sets, now);
+    }
+    status
 }
 
-/// Repeats a set's failure to make pods.
+/// The rollout is over: all pods are of the new template, and available.
+pub(super) fn is_complete(rollout: &Rollout<'_>, status: &Value) -> bool {
+    let replicas = rollout.replicas();
+    let full = |field: &str| count(status, field) == replicas;
+    full("updatedReplicas")
+        && full("replicas")
+        && full("availableReplicas")
+        && status["observedGeneration"].as_i64() >= rollout.value["metadata"]["generation"].as_i64()
+}
+
+/// Repeats a set's failure to make pods, the new one's first.
 fn failure(status: &mut Value, sets: &Sets, now: Timestamp) {
     let failing = sets.new.iter().chain(sets.old.iter()).find_map(|s| pods::condition(&s.value, "ReplicaFailure"));
     match failing {
         Some(c) => {
-            let text = c["message"].as_str().unwrap_or_default().to_owned();
-            update(status, condition("ReplicaFailure", true, "FailedCreate", text), now);
+            let text = |key: &str| c[key].as_str().unwrap_or_default();
+            set(status, condition("ReplicaFailure", (text("status"), text("reason"), text("message"))), now);
         }
         None => pods::drop_condition(status, "ReplicaFailure"),
     }
 }
 
-fn progress(rollout: &Rollout<'_>, sets: &Sets, status: &mut Value) -> Again {
-    let spec = &rollout.value["spec"];
-    let Some(limit) = spec["progressDeadlineSeconds"].as_i64().filter(|d| *d < i64::from(i32::MAX)) else {
+fn progress(rollout: &Rollout<'_>, sets: &Sets, status: &mut Value) {
+    let Some(limit) = deadline(&rollout.value) else {
         pods::drop_condition(status, "Progressing");
-        return None;
+        return;
     };
     let now = rollout.ctx.now;
     let old = pods::condition(&rollout.value, "Progressing").cloned();
     let was = |reason: &str| old.as_ref().is_some_and(|c| c["reason"] == reason);
-    let name = rollout.object.key.name.clone();
-    let set = sets.new.as_ref().map(|s| s.object.key.name.to_string());
-    let about = set.clone().map_or_else(|| format!("Deployment \"{name}\""), |s| format!("ReplicaSet \"{s}\""));
-    if spec["paused"] == true {
-        if !was("DeploymentPaused") {
-            let text = "Deployment is paused".to_owned();
-            replace(status, unknown("DeploymentPaused", text), now);
-        }
-        return None;
+    // All pods are of one set, which was available once: no rollout, nothing to estimate.
+    if was("NewReplicaSetAvailable") && count(status, "replicas") == count(status, "updatedReplicas") {
+        return;
     }
-    if sets.complete(rollout.replicas()) {
-        if !was("NewReplicaSetAvailable") || !was_about(old.as_ref(), &about) {
-            let text = format!("{about} has successfully progressed.");
-            replace(status, condition("Progressing", true, "NewReplicaSetAvailable", text), now);
-        }
-        return None;
-    }
-    // A finished rollout has no deadline until its template changes or pods are missing anew.
-    let moved = old.is_none() || progressed(&rollout.value["status"], status);
-    if moved || was("NewReplicaSetAvailable") && !was_about(old.as_ref(), &about) || was("DeploymentPaused") {
-        let (reason, text) = match (&set, old.is_none()) {
-            (Some(s), true) => ("NewReplicaSetCreated", format!("Created new replica set \"{s}\"")),
-            _ => ("ReplicaSetUpdated", format!("{about} is progressing.")),
-        };
-        replace(status, condition("Progressing", true, reason, text), now);
-        return Some(Duration::from_secs(limit.unsigned_abs()));
-    }
-    if was("NewReplicaSetAvailable") || was("ProgressDeadlineExceeded") {
-        return None;
-    }
-    let since = old.as_ref().and_then(|c| c["lastUpdateTime"].as_str()).and_then(Timestamp::parse).unwrap_or(now);
-    let due = since + Duration::from_secs(limit.unsigned_abs());
-    if now >= due {
+    let name = &rollout.object.key.name;
+    let about = sets.new.as_ref().map_or_else(
+        || format!("Deployment \"{name}\""),
+        |s| format!("ReplicaSet \"{}\"", s.object.key.name),
+    );
+    if is_complete(rollout, status) {
+        let text = format!("{about} has successfully progressed.");
+        set(status, condition("Progressing", ("True", "NewReplicaSetAvailable", &text)), now);
+    } else if progressed(&rollout.value["status"], status) {
+        let text = format!("{about} is progressing.");
+        let next = condition("Progressing", ("True", "ReplicaSetUpdated", &text));
+        // Each step moves the time from which the deadline counts, whatever the reason was.
+        replace(status, next, now);
+    } else if timed_out(old.as_ref(), limit, now) {
         let text = format!("{about} has timed out progressing.");
-        replace(status, condition("Progressing", false, "ProgressDeadlineExceeded", text), now);
+        set(status, condition("Progressing", ("False", "ProgressDeadlineExceeded", &text)), now);
+    }
+}
+
+/// Pods were made, became ready or went since the last look.
+fn progressed(old: &Value, new: &Value) -> bool {
+    let old_pods = |v: &Value| count(v, "replicas") - count(v, "updatedReplicas");
+    count(new, "updatedReplicas") > count(old, "updatedReplicas")
+        || old_pods(new) < old_pods(old)
+        || count(new, "readyReplicas") > count(old, "readyReplicas")
+        || count(new, "availableReplicas") > count(old, "availableReplicas")
+}
+
+fn timed_out(condition: Option<&Value>, limit: Duration, now: Timestamp) -> bool {
+    let Some(condition) = condition else { return false };
+    match condition["reason"].as_str() {
+        // A finished rollout has no deadline until the next one begins.
+        Some("NewReplicaSetAvailable") => false,
+        Some("ProgressDeadlineExceeded") => true,
+        _ => updated(condition).is_some_and(|since| since + limit < now),
+    }
+}
+
+/// When to look again because the deadline may have passed.
+pub(super) fn recheck(rollout: &Rollout<'_>, status: &Value) -> Again {
+    let limit = deadline(&rollout.value)?;
+    let wrapped = json!({"status": status});
+    let condition = pods::condition(&wrapped, "Progressing")?;
+    let settled = matches!(condition["reason"].as_str(), Some("NewReplicaSetAvailable" | "ProgressDeadlineExceeded"));
+    if settled || rollout.is_paused() || is_complete(rollout, status) {
         return None;
     }
-    Some(due.since(now) + Duration::from_secs(1))
+    Some((updated(condition)? + limit).since(rollout.ctx.now) + Duration::from_secs(1))
 }
 
-fn was_about(condition: Option<&Value>, about: &str) -> bool {
-    condition.and_then(|c| c["message"].as_str()).is_some_and(|m| m.starts_with(about))
+fn updated(condition: &Value) -> Option<Timestamp> {
+    condition["lastUpdateTime"].as_str().and_then(Timestamp::parse)
 }
 
-/// Pods were made, became ready or went since the last look (deploymentutil.DeploymentProgressing).
-fn progressed(old: &Value, new: &Value) -> bool {
-    let n = |v: &Value, key: &str| v[key].as_i64().unwrap_or(0);
-    let old_pods = |v: &Value| n(v, "replicas") - n(v, "updatedReplicas");
-    n(new, "updatedReplicas") > n(old, "updatedReplicas")
-        || old_pods(new) < old_pods(old)
-        || n(new, "readyReplicas") > n(old, "readyReplicas")
-        || n(new, "availableReplicas") > n(old, "availableReplicas")
+fn count(status: &Value, field: &str) -> i64 {
+    status[field].as_i64().unwrap_or(0)
 }
 
-fn unknown(reason: &str, message: String) -> Value {
-    json!({"type": "Progressing", "status": "Unknown", "reason": reason, "message": message})
+fn condition(type_: &str, (status, reason, message): (&str, &str, &str)) -> Value {
+    json!({"type": type_, "status": status, "reason": reason, "message": message})
 }
 
-/// Replaces a condition where its status, reason or message is another.
-fn update(status: &mut Value, condition: Value, now: Timestamp) {
-    let same = |c: &Value| ["type", "status", "reason", "message"].iter().all(|k| c[*k] == condition[*k]);
+/// Sets a condition whose status or reason is another; one that says the same stays as it is.
+pub(super) fn set(status: &mut Value, condition: Value, now: Timestamp) {
+    let same = |c: &Value| ["type", "status", "reason"].iter().all(|k| c[*k] == condition[*k]);
     if !status["conditions"].as_array().is_some_and(|all| all.iter().any(same)) {
         replace(status, condition, now);
     }
 }
 
+/// Puts a condition last; its transition time moves only when its status does.
 fn replace(status: &mut Value, mut condition: Value, now: Timestamp) {
+    let mut all = status["conditions"].as_array().cloned().unwrap_or_default();
+    let old = all.iter().position(|c| c["type"] == condition["type"]).map(|i| all.remove(i));
+    let kept = old.filter(|c| c["status"] == condition["status"]);
+    condition["lastTransitionTime"] = kept.map_or_else(|| now.rfc3339().into(), |c| c["lastTransitionTime"].clone());
     condition["lastUpdateTime"] = now.rfc3339().into();
-    pods::set_condition(status, condition, now);
+    all.push(condition);
+    status["conditions"] = json!(all);
 }

@@ -16,6 +16,9 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const HASH: &str = "pod-template-hash";
 
+/// Characters that the list of a set's former revisions may take.
+const MAX_HISTORY: usize = 2_000;
+
 /// Annotations of the Deployment that its sets do not take over.
 const NOT_COPIED: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -70,13 +73,23 @@ impl Set {
 
     /// How much this set grows or shrinks when the whole goes to `allowed`
     /// (deploymentutil.getReplicaSetFraction).
-    pub(super) fn share(&self, replicas: i64, allowed: i64) -> i64 {
+    pub(super) fn share(&self, replicas: i64, allowed: i64, observed: i64) -> i64 {
         if replicas == 0 {
             return -self.replicas;
         }
-        let before = self.annotation("max-replicas").filter(|m| *m > 0).unwrap_or(replicas);
+        // Without a note of what the whole was, it is what the Deployment saw last.
+        let before = self.annotation("max-replicas").filter(|m| *m > 0).unwrap_or(observed);
+        if before == 0 {
+            return 0;
+        }
         let rounded = (2 * self.replicas * allowed + before).div_euclid(2 * before);
         rounded - self.replicas
+    }
+
+    /// It neither has pods nor will.
+    pub(super) fn is_empty(&self) -> bool {
+        let seen = self.value["status"]["observedGeneration"].as_i64() >= self.value["metadata"]["generation"].as_i64();
+        self.replicas == 0 && self.observed_replicas == 0 && seen
     }
 
     fn same_template(&self, deployment: &Value) -> bool {
@@ -121,6 +134,11 @@ impl Sets {
         self.old.iter().map(|s| s.replicas).sum()
     }
 
+    /// The number that a new revision gets.
+    fn next_revision(&self) -> i64 {
+        self.old.iter().map(Set::revision).max().unwrap_or(0) + 1
+    }
+
     /// Puts a changed set in its place.
     pub(super) fn replace(&mut self, set: Set) {
         let slot = self.new.iter_mut().chain(self.old.iter_mut()).find(|s| s.object.uid == set.object.uid);
@@ -129,24 +147,42 @@ impl Sets {
         }
     }
 
-    /// The new set has all pods, and all are available.
-    pub(super) fn complete(&self, replicas: i64) -> bool {
-        let observed: i64 = self.all().map(|s| s.observed_replicas).sum();
-        self.new.as_ref().is_some_and(|n| n.observed_replicas == replicas && n.available == replicas) && observed == replicas
+    /// Pods that there are or will be: a set that was told to shrink counts until it did.
+    pub(super) fn live_total(&self) -> i64 {
+        self.all().map(|s| s.replicas.max(s.observed_replicas)).sum()
     }
 }
 
 impl Rollout<'_> {
     /// Makes the set for the current template if there is none, and keeps its revision the highest.
-    pub(super) fn ensure_new(&self, sets: &mut Sets) -> Result<(), ApiError> {
-        let next = sets.old.iter().map(Set::revision).max().unwrap_or(0) + 1;
-        let new = match sets.new.take() {
-            Some(set) => self.refresh(set, next)?,
-            None => self.make(sets, next)?,
-        };
+    pub(super) fn ensure_new(&mut self, sets: &mut Sets) -> Result<(), ApiError> {
+        if sets.new.is_none() {
+            let new = self.make(sets, sets.next_revision())?;
+            self.set_revision(new.revision())?;
+            let text = format!("Created new replica set \"{}\"", new.object.key.name);
+            sets.new = Some(new);
+            self.note_if_timed("True", "NewReplicaSetCreated", text);
+        }
+        self.refresh_new(sets)
+    }
+
+    /// Keeps the new set's revision the highest and its annotations those of the Deployment, if there
+    /// is a new set.
+    pub(super) fn refresh_new(&mut self, sets: &mut Sets) -> Result<(), ApiError> {
+        let Some(set) = sets.new.clone() else { return Ok(()) };
+        let new = self.refresh(set, sets.next_revision())?;
         self.set_revision(new.revision())?;
+        if pods::condition(&self.value, "Progressing").is_none() {
+            self.note_if_timed("True", "FoundNewReplicaSet", format!("Found new replica set \"{}\"", new.object.key.name));
+        }
         sets.new = Some(new);
         Ok(())
+    }
+
+    fn note_if_timed(&mut self, status: &str, reason: &str, message: String) {
+        if super::progress::deadline(&self.value).is_some() {
+            self.note(status, reason, message);
+        }
     }
 
     fn refresh(&self, set: Set, next: i64) -> Result<Set, ApiError> {
@@ -179,13 +215,12 @@ impl Rollout<'_> {
         if before < revision {
             annotate(value, REVISION, &revision.to_string());
             if before > 0 {
-                let history = set.text(HISTORY).map_or_else(|| before.to_string(), |h| format!("{h},{before}"));
-                annotate(value, HISTORY, &history);
+                annotate(value, HISTORY, &history(set.text(HISTORY), before));
             }
         }
     }
 
-    fn make(&self, sets: &Sets, revision: i64) -> Result<Set, ApiError> {
+    fn make(&mut self, sets: &Sets, revision: i64) -> Result<Set, ApiError> {
         let spec = &self.value["spec"];
         let collisions = self.value["status"]["collisionCount"].as_i64().unwrap_or(0);
         let hash = revisions::hash(&spec["template"], collisions);
@@ -193,7 +228,7 @@ impl Rollout<'_> {
         let replicas = if spec["strategy"]["type"] == "Recreate" {
             self.replicas()
         } else {
-            super::new_replicas(0, sets.total(), self.replicas(), surge)
+            super::new_replicas(0, sets.live_total(), self.replicas(), surge)
         };
         let mut template = spec["template"].clone();
         template["metadata"]["labels"][HASH] = hash.clone().into();
@@ -231,8 +266,11 @@ impl Rollout<'_> {
                 Ok(Set::of(made))
             }
             Err(e) if e.reason == "AlreadyExists" => self.collided(&name, e),
+            Err(e) if pods::is_terminating(&e) => Err(e),
             Err(e) => {
                 let text = format!("Failed to create new replica set \"{name}\": {e}");
+                self.note_if_timed("False", "ReplicaSetCreateError", text.clone());
+                self.write(&self.value["status"])?;
                 super::Event::warning(&self.actor.manager, "ReplicaSetCreateError", &text)
                     .record(self.ctx.cluster, &self.object);
                 Err(e)
@@ -266,6 +304,17 @@ impl Rollout<'_> {
         })?;
         Ok(())
     }
+}
+
+/// The revisions that a set has been; the oldest are forgotten where the list grows too long.
+fn history(old: Option<&str>, revision: i64) -> String {
+    let mut all: Vec<&str> = old.into_iter().flat_map(|h| h.split(',')).collect();
+    let latest = revision.to_string();
+    all.push(&latest);
+    while all.len() > 1 && all.iter().map(|r| r.len() + 1).sum::<usize>() > MAX_HISTORY {
+        all.remove(0);
+    }
+    all.join(",")
 }
 
 /// Sets an annotation.

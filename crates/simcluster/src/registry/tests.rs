@@ -1,0 +1,1 @@
+//! The one write path: what is kept, refused and given back.
