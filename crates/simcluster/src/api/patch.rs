@@ -8,7 +8,7 @@ use kiban_schema::{patch, smp, ssa};
 use serde_json::Value;
 
 use super::path::Target;
-use super::{Api, Call, body, respond};
+use super::{Api, Call, body, respond, twin};
 use crate::kind::KindId;
 use crate::registry::{Actor, Desired, Part};
 use crate::status::ApiError;
@@ -80,13 +80,13 @@ impl Patch {
     /// The value that the patch makes of `live`, before any check.
     pub(super) fn put(&self, kind: KindId, live: &Value) -> Result<Value, ApiError> {
         let refusal = |e: patch::PatchError| {
-            let reason = match e.status() {
-                400 => "BadRequest",
-                413 => "RequestEntityTooLarge",
-                422 => "Invalid",
-                _ => "InternalError",
+            let (code, reason) = match e.status() {
+                413 => (413, "RequestEntityTooLarge"),
+                422 => (422, "Invalid"),
+                // Some of what is wrong with a patch upstream answers with 500; it is the client's all the same.
+                _ => (400, "BadRequest"),
             };
-            ApiError::new(e.status(), reason, e.client_message())
+            ApiError::new(code, reason, e.client_message())
         };
         let mut next = live.clone();
         match self.type_ {
@@ -115,14 +115,16 @@ impl Api {
         let (code, stored) = if patch.type_ == PatchType::Apply {
             self.apply(target, part, call, patch, &actor, &mut warnings)?
         } else {
-            let stored = self.cluster.update(target.kind, &target.key(), part, &actor, |live| {
-                let next = patch.put(target.kind, live)?;
-                let checked = body::check(patch.with(next), target.kind, &call.params.field_validation)?;
+            let kind = target.kind;
+            let stored = self.cluster.update(twin::kept_kind(kind), &target.key(), part, &actor, |live| {
+                let next = patch.put(kind, &twin::shown(kind, live))?;
+                let checked = body::check(patch.with(next), kind, &call.params.field_validation)?;
                 warnings = checked.warnings;
-                Ok(Desired::Update(checked.value))
-            })?;
-            (200, stored)
+                Ok(Desired::Update(twin::kept(kind, checked.value)))
+            });
+            (200, stored.map_err(|e| twin::blame(kind, e))?)
         };
+        let stored = twin::view(target.kind, stored);
         Ok(respond::warn(self.respond(code, &stored, call)?, &warnings))
     }
 
@@ -135,8 +137,8 @@ impl Api {
         actor: &Actor,
         warnings: &mut Vec<String>,
     ) -> Result<(u16, std::sync::Arc<crate::object::Stored>), ApiError> {
-        let kind = target.kind;
-        let config = self.applied_config(target, call, patch, warnings)?;
+        let kind = twin::kept_kind(target.kind);
+        let config = twin::kept(target.kind, self.applied_config(target, call, patch, warnings)?);
         let ctx = self.cluster.ownership(kind, part);
         let apply = |live: Option<&Value>| {
             ssa::apply(&ctx, live, &config, &actor.manager, call.params.force, self.cluster.now())
@@ -181,10 +183,12 @@ impl Api {
         if !config["metadata"]["managedFields"].as_array().is_none_or(Vec::is_empty) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
-        if config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        // Metadata of another shape is refused by the check below, in the decoder's words.
+        let fits = matches!(config.get("metadata"), None | Some(Value::Null | Value::Object(_)));
+        if fits && config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
             config["metadata"]["name"] = target.name.clone().unwrap_or_default().into();
         }
-        if info.namespaced && config["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
+        if fits && info.namespaced && config["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
             config["metadata"]["namespace"] = target.namespace.clone().into();
         }
         // Checked as its type, and merged as it was written: a partial configuration stays partial.
