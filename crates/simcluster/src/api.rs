@@ -17,12 +17,13 @@ mod respond;
 mod review;
 mod subresource;
 mod swagger;
+mod twin;
 #[cfg(test)]
 mod tests;
 mod watch;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
@@ -30,6 +31,7 @@ use hyper::{Method, Request, Response};
 use kiban_runtime::http::{Body, Handler};
 use kiban_runtime::shutdown::Shutdown;
 
+use crate::kind::{KindId, well_known::ENDPOINTS as ENDPOINT_LISTS};
 use crate::registry::Cluster;
 use crate::status::ApiError;
 use params::Params;
@@ -110,7 +112,10 @@ impl Api {
 
     async fn dispatch(self: &Arc<Self>, route: Route, call: Call) -> Result<Response<Body>, ApiError> {
         match route {
-            Route::Health => Ok(respond::text("ok")),
+            Route::Health(check) if call.params.verbose => {
+                Ok(respond::text(format!("[+]ping ok\n{check} check passed\n")))
+            }
+            Route::Health(_) => Ok(respond::text("ok")),
             Route::Resource { target, .. } => {
                 if let Some(result) = self.subresource(&target, &call).await {
                     return result;
@@ -131,7 +136,8 @@ impl Api {
             return Err(ApiError::method_not_allowed());
         }
         let method = call.method.clone();
-        match (method, named) {
+        let old = deprecated(target.kind);
+        let answer = match (method, named) {
             (Method::GET, false) if call.params.watch => self.watch(&target, &call).await,
             (Method::GET, false) => self.blocking(move |api| api.list(&target, &call)).await,
             (Method::GET | Method::HEAD, true) => self.get(&target, &call),
@@ -141,7 +147,8 @@ impl Api {
             (Method::DELETE, true) => self.blocking(move |api| api.delete(&target, &call)).await,
             (Method::DELETE, false) => self.blocking(move |api| api.delete_all(&target, &call)).await,
             _ => Err(ApiError::method_not_allowed()),
-        }
+        };
+        answer.map(|response| respond::warn(response, old))
     }
 
     /// Runs work that may take longer than an async thread should be held.
@@ -171,6 +178,20 @@ impl Handler for Api {
         let head = request.method() == Method::HEAD;
         let response = self.answer(request).await.unwrap_or_else(|e| respond::error(&e));
         if head { response.map(|_| Body::full("")) } else { response }
+    }
+}
+
+/// What clients are warned of when they use a kind that has a successor.
+fn deprecated(kind: KindId) -> &'static [String] {
+    static ENDPOINTS: LazyLock<[String; 1]> = LazyLock::new(|| {
+        ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()]
+    });
+    static COMPONENTS: LazyLock<[String; 1]> =
+        LazyLock::new(|| ["v1 ComponentStatus is deprecated in v1.19+".to_owned()]);
+    match kind {
+        k if k == *ENDPOINT_LISTS => &*ENDPOINTS,
+        k if k.is("", "ComponentStatus") => &*COMPONENTS,
+        _ => &[],
     }
 }
 

@@ -1,11 +1,11 @@
 //! What every cluster has from the start: namespaces, priority classes, the API's own service.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 
 use crate::kind::well_known::{
-    CONFIG_MAP, ENDPOINT_SLICE, NAMESPACE, PRIORITY_CLASS, SERVICE, STORAGE_CLASS,
+    CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, PRIORITY_CLASS, SERVICE, STORAGE_CLASS,
 };
 use crate::kind::KindId;
 use crate::registry::{Actor, Cluster};
@@ -13,6 +13,9 @@ use crate::status::ApiError;
 
 /// Namespaces that the API server makes.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// What stands for the API server's own address where it has none that others can reach.
+const MADE_UP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
 /// Makes the first objects of a cluster.
 ///
@@ -34,11 +37,19 @@ pub fn install(cluster: &Cluster, address: SocketAddr) -> Result<(), ApiError> {
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port()}],
         },
     }))?;
+    // Endpoints may not be on the loopback, where a laptop's cluster listens: a made-up address then.
+    let reachable = !address.ip().is_loopback() && !address.ip().is_unspecified();
+    let ip = if reachable { address.ip() } else { MADE_UP };
+    let port = json!({"name": "https", "port": address.port(), "protocol": "TCP"});
     create(*ENDPOINT_SLICE, "default", json!({
         "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": i64::from(address.port()), "protocol": "TCP"}],
+        "addressType": if ip.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
+        "ports": [port],
+    }))?;
+    create(*ENDPOINTS, "default", json!({
+        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": ip.to_string()}], "ports": [port]}],
     }))?;
     create(*STORAGE_CLASS, "", json!({
         "metadata": {

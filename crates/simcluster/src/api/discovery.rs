@@ -47,6 +47,7 @@ impl Documents {
     /// Answers a discovery path.
     pub(super) fn answer(&self, route: &Route, accept: &Accept) -> Result<Response<Body>, ApiError> {
         match (route, accept.aggregated) {
+            (Route::Root, _) => Ok(respond::value(200, &json!({"paths": root()}))),
             (Route::Version, _) => Ok(respond::value(200, &version())),
             (Route::CoreVersions, Some(v)) => Ok(aggregated(v, true)),
             (Route::Groups, Some(v)) => Ok(aggregated(v, false)),
@@ -107,6 +108,22 @@ impl Documents {
         documents.insert(name.to_owned(), bytes.clone());
         Some(bytes)
     }
+}
+
+/// Every path that is served and stands for itself, as `/` lists them.
+fn root() -> Vec<String> {
+    let fixed = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+    let mut paths: Vec<String> = fixed.iter().map(|p| (*p).to_owned()).collect();
+    for (group, versions) in GROUPS.iter() {
+        if !group.is_empty() {
+            paths.push(format!("/apis/{group}"));
+        }
+        paths.extend(versions.iter().map(|v| format!("/{}", openapi::path_of(group, v))));
+    }
+    let versions = Schema::builtin().group_versions().into_iter();
+    paths.extend(versions.map(|(g, v)| format!("/openapi/v3/{}", openapi::path_of(g, v))));
+    paths.sort();
+    paths
 }
 
 fn version() -> Value {

@@ -4,7 +4,7 @@ use hyper::Response;
 use kiban_runtime::http::Body;
 
 use super::path::Target;
-use super::{Api, Call, respond};
+use super::{Api, Call, respond, twin};
 use crate::kind::KindId;
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -23,7 +23,8 @@ impl Api {
     }
 
     pub(super) fn find(&self, kind: KindId, key: &Key) -> Result<std::sync::Arc<Stored>, ApiError> {
-        self.cluster.get(kind, key).ok_or_else(|| ApiError::not_found(kind, &key.name))
+        let found = self.cluster.get(twin::kept_kind(kind), key);
+        found.map(|o| twin::view(kind, o)).ok_or_else(|| ApiError::not_found(kind, &key.name))
     }
 
     pub(super) fn respond(&self, code: u16, object: &Stored, call: &Call) -> Result<Response<Body>, ApiError> {

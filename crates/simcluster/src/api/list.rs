@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::path::Target;
 use super::respond::Form;
-use super::{Api, Call, respond};
+use super::{Api, Call, respond, twin};
 use crate::kind::KindId;
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -119,7 +119,8 @@ impl Api {
     pub(super) fn list(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
         let filter = Filter::of(target, call)?;
         check_list(call)?;
-        let page = self.page(target, call, &filter)?;
+        let mut page = self.page(target, call, &filter)?;
+        page.objects = page.objects.into_iter().map(|o| twin::view(target.kind, o)).collect();
         let include = respond::include(&call.params.include_object)?;
         let info = target.kind.info();
         let values = || page.objects.iter().map(|o| o.value()).collect::<Vec<_>>();
@@ -157,32 +158,33 @@ impl Api {
     }
 
     fn page(&self, target: &Target, call: &Call, filter: &Filter) -> Result<Page, ApiError> {
-        let params = &call.params;
+        let (params, kind) = (&call.params, twin::kept_kind(target.kind));
         let asked = revision(&params.resource_version)?;
         let (objects, at, start) = if !params.continue_token.is_empty() {
             let (at, start) = Continue::decode(&params.continue_token, target.kind, &target.namespace)?;
             self.continued(target, at, start)?
         } else if params.resource_version_match == "Exact" {
-            let (objects, at) = self.objects_at(target.kind, asked)?;
+            let (objects, at) = self.objects_at(kind, asked)?;
             (objects, at, None)
         } else {
             let state = self.cluster.snapshot();
             if asked > state.revision {
                 return Err(too_large(asked, state.revision));
             }
-            (state.objects(target.kind).clone(), state.revision, None)
+            (state.objects(kind).clone(), state.revision, None)
         };
         Ok(cut(&objects, at, start.as_ref(), target, filter, params.limit))
     }
 
     /// The objects that a continue token goes on with.
     fn continued(&self, target: &Target, at: i64, start: Key) -> Result<(Objects, u64, Option<Key>), ApiError> {
+        let kind = twin::kept_kind(target.kind);
         // A negative revision is the token of an inconsistent continuation: whatever is there now.
         let Ok(at) = u64::try_from(at) else {
             let state = self.cluster.snapshot();
-            return Ok((state.objects(target.kind).clone(), state.revision, Some(start)));
+            return Ok((state.objects(kind).clone(), state.revision, Some(start)));
         };
-        let (objects, at) = self.objects_at(target.kind, at).map_err(|e| {
+        let (objects, at) = self.objects_at(kind, at).map_err(|e| {
             if e.code != 410 {
                 return e;
             }

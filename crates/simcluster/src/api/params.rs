@@ -35,6 +35,7 @@ pub(super) struct Params {
     pub(super) since_seconds: Option<i64>,
     pub(super) since_time: String,
     pub(super) limit_bytes: Option<i64>,
+    pub(super) verbose: bool,
 }
 
 impl Params {
@@ -83,6 +84,7 @@ impl Params {
             "tailLines" => self.tail_lines = number(key, &value)?,
             "sinceSeconds" => self.since_seconds = number(key, &value)?,
             "sinceTime" => self.since_time = value,
+            "verbose" => self.verbose = flag(key, &value)?,
             "limitBytes" => self.limit_bytes = number(key, &value)?,
             _ => {}
         }

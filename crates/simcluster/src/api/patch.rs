@@ -194,6 +194,11 @@ impl Api {
         // Checked as its type, and merged as it was written: a partial configuration stays partial.
         let checked = body::check(patch.with(config.clone()), kind, &call.params.field_validation)?;
         warnings.extend(checked.warnings);
+        let wanted = target.name.as_deref().unwrap_or_default();
+        if let Some(name) = config["metadata"]["name"].as_str().filter(|name| *name != wanted) {
+            let why = format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
+            return Err(ApiError::bad_request(why));
+        }
         Ok(config)
     }
 }

@@ -13,8 +13,10 @@ const MAX_PATH: usize = 4_096;
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `/healthz`, `/livez`, `/readyz` and what lies below.
-    Health,
+    /// `/healthz`, `/livez`, `/readyz` and what lies below: the first part.
+    Health(String),
+    /// `/`.
+    Root,
     /// `/version`.
     Version,
     /// `/api`.
@@ -81,12 +83,15 @@ pub(super) fn parse(path: &str) -> Result<Route, ApiError> {
     if path.len() > MAX_PATH {
         return Err(ApiError::new(414, "RequestURITooLong", "the path is too long"));
     }
+    if path == "/" {
+        return Ok(Route::Root);
+    }
     let trimmed = path.strip_prefix('/').unwrap_or(path);
     let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
     let segments: Vec<String> = trimmed.split('/').map(decode).collect::<Result<_, _>>()?;
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     match parts.as_slice() {
-        ["healthz" | "livez" | "readyz", ..] => Ok(Route::Health),
+        [check @ ("healthz" | "livez" | "readyz"), ..] => Ok(Route::Health((*check).to_owned())),
         ["version"] => Ok(Route::Version),
         ["api"] => Ok(Route::CoreVersions),
         ["apis"] => Ok(Route::Groups),

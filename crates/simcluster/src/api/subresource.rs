@@ -25,6 +25,9 @@ pub(super) fn is_served(name: &str) -> bool {
     )
 }
 
+/// Who issues tokens, and for whom where a request does not say (`--service-account-issuer`).
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
 impl Api {
     /// Answers what is a part of an object, and kinds that are posted but not stored.
     pub(super) async fn subresource(
@@ -71,7 +74,7 @@ impl Api {
     fn scale(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
         let key = target.key();
         match call.method {
-            Method::GET => Ok(respond::value(200, &scale_of(&*self.find(target.kind, &key)?))),
+            Method::GET => self.show_scale(&*self.find(target.kind, &key)?, call),
             Method::PUT => {
                 let given = body::plain(call, kind_id("autoscaling", "Scale"))?.value;
                 self.set_scale(target, call, |_| Ok(given.clone()))
@@ -109,7 +112,16 @@ impl Api {
             next["spec"]["replicas"] = replicas.into();
             Ok(Desired::Update(next))
         })?;
-        Ok(respond::value(200, &scale_of(&stored)))
+        self.show_scale(&stored, call)
+    }
+
+    /// A workload's scale in the form that was asked for.
+    fn show_scale(&self, object: &Stored, call: &Call) -> Result<Response<Body>, ApiError> {
+        let kind = kind_id("autoscaling", "Scale").unwrap_or(object.kind);
+        let include = respond::include(&call.params.include_object)?;
+        let scale = scale_view(object.kind, &object.value());
+        let shown = respond::converted(kind, &scale, &call.accept.form, include, self.cluster.now(), true);
+        Ok(respond::value(200, &shown))
     }
 
     /// Contract: Kubernetes pkg/registry/core/pod/storage/eviction.go.
@@ -198,8 +210,11 @@ impl Api {
         }
         let now = self.cluster.now();
         let expires = now + std::time::Duration::from_secs(seconds.unsigned_abs());
+        if request["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
+            request["spec"]["audiences"] = json!([ISSUER]);
+        }
         let claims = json!({
-            "iss": "https://kubernetes.default.svc", "iat": now.secs(), "exp": expires.secs(),
+            "iss": ISSUER, "iat": now.secs(), "exp": expires.secs(),
             "sub": format!("system:serviceaccount:{}:{}", account.key.namespace, account.key.name),
             "aud": request["spec"]["audiences"],
         });
@@ -237,10 +252,6 @@ fn part(sub: &str) -> Part {
         "resize" => Part::Sub("resize"),
         _ => Part::Sub("ephemeralcontainers"),
     }
-}
-
-fn scale_of(object: &Stored) -> Value {
-    scale_view(object.kind, &object.value())
 }
 
 /// The `Scale` of a workload.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::list::{Filter, revision, too_large};
 use super::path::Target;
 use super::respond::Form;
-use super::{Api, Call, respond};
+use super::{Api, Call, respond, twin};
 use crate::kind::KindId;
 use crate::object::Stored;
 use crate::registry::Cluster;
@@ -41,6 +41,8 @@ const QUEUE: usize = 4;
 struct Watch {
     cluster: Cluster,
     kind: KindId,
+    /// As which its objects are kept.
+    kept: KindId,
     filter: Filter,
     form: Form,
     include: IncludeObject,
@@ -66,6 +68,7 @@ impl Api {
         let watch = Watch {
             cluster: self.cluster.clone(),
             kind: target.kind,
+            kept: twin::kept_kind(target.kind),
             filter: Filter::of(target, call)?,
             form: call.accept.form.clone(),
             include: respond::include(&call.params.include_object)?,
@@ -105,7 +108,7 @@ impl Api {
 impl Watch {
     async fn run(mut self, start: Start, timeout: Duration, sender: mpsc::Sender<Bytes>) {
         let deadline = Instant::now() + timeout;
-        let mut log = self.cluster.store().subscribe(self.kind);
+        let mut log = self.cluster.store().subscribe(self.kept);
         let mut cursor = match start {
             Start::After(revision) => revision,
             Start::Everything(bookmark) => match self.everything(bookmark, &sender).await {
@@ -116,7 +119,7 @@ impl Watch {
         let mut next_bookmark = Instant::now() + BOOKMARKS;
         loop {
             log.borrow_and_update();
-            let changes = match self.cluster.store().changes(self.kind, cursor, BATCH) {
+            let changes = match self.cluster.store().changes(self.kept, cursor, BATCH) {
                 Ok(changes) => changes,
                 Err(old) => {
                     let text = format!("too old resource version: {} ({})", old.asked, old.oldest);
@@ -161,14 +164,14 @@ impl Watch {
     /// The cluster's revision if this kind did not change after `cursor`.
     fn idle_revision(&self, cursor: u64) -> u64 {
         let state = self.cluster.store().with(|s| s.revision);
-        let quiet = self.cluster.store().changes(self.kind, cursor, 1).is_ok_and(|c| c.is_empty());
+        let quiet = self.cluster.store().changes(self.kept, cursor, 1).is_ok_and(|c| c.is_empty());
         if quiet { state } else { cursor }
     }
 
     /// Sends every object there is; returns the revision of that state, or `None` when the client left.
     async fn everything(&mut self, bookmark: bool, sender: &mpsc::Sender<Bytes>) -> Option<u64> {
         let state = self.cluster.snapshot();
-        for object in state.objects(self.kind).values().filter(|o| self.filter.matches(o)).cloned().collect::<Vec<_>>() {
+        for object in state.objects(self.kept).values().filter(|o| self.filter.matches(o)).cloned().collect::<Vec<_>>() {
             self.object("ADDED", &object);
             if self.out.len() > PIECE && !self.flush(sender).await {
                 return None;
@@ -198,7 +201,7 @@ impl Watch {
     }
 
     fn object(&mut self, type_: &str, object: &Stored) {
-        if self.form == Form::Object {
+        if self.form == Form::Object && self.kind == self.kept {
             self.event(type_, &object.json);
         } else {
             self.value(type_, &object.value());
@@ -208,7 +211,8 @@ impl Watch {
     fn value(&mut self, type_: &str, value: &Value) {
         let first = !std::mem::replace(&mut self.columns_sent, true);
         let now = self.cluster.now();
-        let shown = respond::converted(self.kind, value, &self.form, self.include, now, first);
+        let value = twin::shown(self.kind, value);
+        let shown = respond::converted(self.kind, &value, &self.form, self.include, now, first);
         self.event(type_, &serde_json::to_vec(&shown).unwrap_or_default());
     }
 

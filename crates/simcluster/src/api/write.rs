@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::list::Filter;
 use super::path::Target;
-use super::{Api, Call, body, params, respond};
+use super::{Api, Call, body, params, respond, twin};
 use crate::kind::{KindId, well_known};
 use crate::object::Stored;
 use crate::registry::{Actor, DeleteOptions, Deleted, Desired, Part, Propagation};
@@ -35,7 +35,10 @@ impl Call {
 impl Api {
     pub(super) fn create(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
         let decoded = body::object(call, target.kind)?;
-        let made = self.cluster.create(target.kind, &target.namespace, decoded.value, &call.actor()?)?;
+        let kind = target.kind;
+        let value = twin::kept(kind, decoded.value);
+        let made = self.cluster.create(twin::kept_kind(kind), &target.namespace, value, &call.actor()?);
+        let made = twin::view(kind, made.map_err(|e| twin::blame(kind, e))?);
         Ok(respond::warn(self.respond(201, &made, call)?, &decoded.warnings))
     }
 
@@ -57,27 +60,29 @@ impl Api {
             )));
         }
         let actor = call.actor()?;
-        let stored = self
-            .cluster
-            .update(target.kind, &target.key(), part, &actor, |_| Ok(Desired::Update(decoded.value.clone())));
+        let (kind, value) = (twin::kept_kind(target.kind), twin::kept(target.kind, decoded.value));
+        let stored = self.cluster.update(kind, &target.key(), part, &actor, |_| Ok(Desired::Update(value.clone())));
         let (code, stored) = match stored {
             // Leases and the like may be created by PUT (AllowCreateOnUpdate).
-            Err(e) if e.code == 404 && part == Part::Main && creates_on_update(target.kind) => {
-                (201, self.cluster.create(target.kind, &target.namespace, decoded.value.clone(), &actor)?)
+            Err(e) if e.code == 404 && part == Part::Main && creates_on_update(kind) => {
+                (201, self.cluster.create(kind, &target.namespace, value.clone(), &actor))
             }
-            other => (200, other?),
+            other => (200, other),
         };
+        let stored = twin::view(target.kind, stored.map_err(|e| twin::blame(target.kind, e))?);
         Ok(respond::warn(self.respond(code, &stored, call)?, &decoded.warnings))
     }
 
     pub(super) fn delete(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
         let (options, dry_run) = delete_options(call)?;
         let actor = Actor { dry_run: call.params.dry_run || dry_run, ..call.actor()? };
-        let deleted = self.cluster.delete(target.kind, &target.key(), &options, &actor)?;
+        let kind = twin::kept_kind(target.kind);
+        let deleted = self.cluster.delete(kind, &target.key(), &options, &actor);
+        let deleted = deleted.map_err(|e| twin::blame(target.kind, e))?;
         match deleted {
             Deleted::Gone(object) if target.kind == *well_known::POD => self.respond(200, &object, call),
             Deleted::Gone(object) => Ok(respond::value(200, &success(target.kind, &object))),
-            Deleted::Marked(object) => self.respond(200, &object, call),
+            Deleted::Marked(object) => self.respond(200, &twin::view(target.kind, object), call),
         }
     }
 
@@ -85,13 +90,13 @@ impl Api {
         let filter = Filter::of(target, call)?;
         let (options, dry_run) = delete_options(call)?;
         let actor = Actor { dry_run: call.params.dry_run || dry_run, ..call.actor()? };
-        let state = self.cluster.snapshot();
+        let (state, kind) = (self.cluster.snapshot(), twin::kept_kind(target.kind));
         let chosen: Vec<_> =
-            state.range(target.kind, &target.namespace, None).filter(|o| filter.matches(o)).cloned().collect();
+            state.range(kind, &target.namespace, None).filter(|o| filter.matches(o)).cloned().collect();
         let mut items = Vec::new();
         for object in &chosen {
-            match self.cluster.delete(target.kind, &object.key, &options, &actor) {
-                Ok(Deleted::Gone(o) | Deleted::Marked(o)) => items.push(o.value()),
+            match self.cluster.delete(kind, &object.key, &options, &actor) {
+                Ok(Deleted::Gone(o) | Deleted::Marked(o)) => items.push(twin::view(target.kind, o).value()),
                 // Somebody else was faster: that is what was asked for.
                 Err(e) if e.code == 404 => {}
                 Err(e) => return Err(e),
