@@ -414,6 +414,26 @@ def commands_are_listed(world):
             yield f"CONTRIBUTING.md: does not name make {target}"
 
 
+# What must stand in a page: where the names are taken from, how, and the page.
+NAMED_IN_PAGES = [
+    ("crates/manifest/src/laws.rs", r'^    \("([a-z-]+)", "', "docs/laws.md"),
+    ("crates/simcluster/src/nodes.rs", r"^//! \| `(sim\.kiban\.dev/[a-z-]+)`", "docs/sim.md"),
+    ("crates/app/src/lib.rs", r"^    ([A-Z][a-z]+)\(verbs::", "README.md"),
+    ("crates/app/src/lib.rs", r"^    ([A-Z][a-z]+)\(verbs::", "CHANGELOG.md"),
+]
+
+
+def pages_name_what_there_is(world):
+    for source, pattern, page in NAMED_IN_PAGES:
+        names = re.findall(pattern, world.text(source), re.M)
+        if not names:
+            yield f"{source}: holds none of what {page} lists; tools/check.py looks for {pattern}"
+        text = world.text(page).lower()
+        for name in names:
+            if f"`{name.lower()}`" not in text and f"kiban {name.lower()}" not in text:
+                yield f"{page}: does not name {name}, which is in {source}"
+
+
 RULES = [
     the_map_is_true,
     the_client_library_has_one_holder,
@@ -425,6 +445,7 @@ RULES = [
     pages_point_at_what_is_there,
     sizes_are_kept,
     commands_are_listed,
+    pages_name_what_there_is,
 ]
 
 

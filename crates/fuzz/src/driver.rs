@@ -196,7 +196,9 @@ mod tests {
                 for input in [seed.clone(), mutator.mutate(seed, b"")] {
                     match once(target, &input) {
                         Ok(good) => accepted += usize::from(good),
-                        Err(why) => failures.push(format!("{}: {why}: {}", target.name, input.escape_ascii())),
+                        Err(why) => {
+                            failures.push(format!("{}: {why}: {}", target.name, input.escape_ascii()))
+                        }
                     }
                 }
             }

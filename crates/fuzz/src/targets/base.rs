@@ -46,7 +46,11 @@ pub(super) fn quantity(data: &[u8]) -> bool {
     let printed = quantity.to_string();
     let again = Quantity::parse(&printed);
     let again = again.unwrap_or_else(|e| panic!("{printed:?} was printed and cannot be read: {e}"));
-    assert_eq!((again.value(), again.to_string()), (quantity.value(), printed), "{text:?}");
+    assert_eq!((again.value(), again.milli()), (quantity.value(), quantity.milli()), "{text:?}");
+    // Beyond what any amount can be, exponents are capped, and the text need not be a fixed point.
+    if quantity.value() < i64::MAX && quantity.value() > i64::MIN {
+        assert_eq!(again.to_string(), printed, "{text:?}");
+    }
     true
 }
 

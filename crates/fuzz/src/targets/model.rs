@@ -11,11 +11,13 @@ pub(super) fn yaml(data: &[u8]) -> bool {
     for document in &documents {
         let value = document.to_json();
         let written = yaml::to_yaml(&value);
-        let again = yaml::manifests("again.yaml", written.as_bytes());
+        let again = yaml::parse("again.yaml", written.as_bytes(), Layer::App);
         let again = again.unwrap_or_else(|e| panic!("was written and cannot be read: {e}\n{written}"));
         if let Some(first) = again.first() {
-            assert_eq!(first.value, value, "{written}");
+            assert_eq!(first.to_json(), value, "{written}");
         }
+        let kubectl = yaml::manifests("again.yaml", written.as_bytes());
+        assert!(kubectl.is_ok(), "was written and kubectl cannot read it: {kubectl:?}\n{written}");
     }
     true
 }

@@ -26,15 +26,21 @@ pub(super) fn json(data: &[u8]) -> bool {
     }
 }
 
-/// JSON merge patch: doing it twice is doing it once.
+/// JSON merge patch. It is not idempotent, for Kubernetes' library is not: nulls in a list stay when the
+/// list is new, and go when it takes the place of another.
 pub(super) fn merge(data: &[u8]) -> bool {
     let Some((mut object, patch)) = two(data) else { return false };
     if patch::apply_merge_patch(&mut object, patch.clone()).is_err() {
         return false;
     }
-    let mut again = object.clone();
-    if patch::apply_merge_patch(&mut again, patch).is_ok() {
-        assert_eq!(again, object, "a merge patch is not idempotent");
+    let mut second = object;
+    if patch::apply_merge_patch(&mut second, patch.clone()).is_ok() {
+        let mut third = second.clone();
+        assert!(
+            patch::apply_merge_patch(&mut third, patch).is_ok(),
+            "a patch is taken twice and not a third time"
+        );
+        assert_eq!(third, second, "a merge patch does not come to rest");
     }
     true
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kiban_manifest::render_repo;
 use kiban_model::repo::{DirFiles, Files, Repo};
+use kiban_schema::table::Schema;
 use serde_json::Value;
 
 /// Objects of every built-in kind, as protobuf and as JSON.
@@ -237,18 +238,26 @@ pub(super) fn requests() -> Vec<Vec<u8>> {
         "GET /apis/apps/v1/namespaces/default/deployments/web/scale -".into(),
     ];
     let mut all: Vec<Vec<u8>> = heads.iter().map(|head| [head.as_bytes(), b"\n"].concat()).collect();
-    let kinds = golden().filter_map(|line| line.get("out").cloned()).chain(shop());
-    for object in kinds.step_by(7) {
-        let text = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or("x").to_owned();
-        let (api, kind) = (text("/apiVersion"), text("/kind").to_lowercase());
-        let root = if api.contains('/') { "apis" } else { "api" };
-        let path = format!("/{root}/{api}/namespaces/default/{kind}s");
-        let name = text("/metadata/name");
+    let objects = golden().filter_map(|line| line.get("out").cloned()).chain(shop());
+    for object in objects.step_by(5) {
+        let text = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or("x");
+        let (group, version) = text("/apiVersion").split_once('/').unwrap_or(("", text("/apiVersion")));
+        let Some(kind) = Schema::builtin().kind(group, version, text("/kind")) else { continue };
+        let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        let namespace = if kind.namespaced { "/namespaces/default" } else { "" };
+        let path = format!("{root}/{version}{namespace}/{}", kind.plural);
+        // A name and a namespace that the path has too.
+        let mut object = object.clone();
+        object["metadata"]["name"] = "web".into();
+        if kind.namespaced {
+            object["metadata"]["namespace"] = "default".into();
+        }
         for head in [
             format!("POST {path}?fieldValidation=Strict application/json"),
-            format!("PATCH {path}/{name}?fieldManager=f&force=true application/apply-patch+yaml"),
-            format!("PATCH {path}/{name} application/strategic-merge-patch+json"),
-            format!("PUT {path}/{name} application/json"),
+            format!("PATCH {path}/web?fieldManager=f&force=true application/apply-patch+yaml"),
+            format!("PATCH {path}/web application/strategic-merge-patch+json"),
+            format!("PUT {path}/web application/json"),
+            format!("GET {path} -"),
         ] {
             all.push(format!("{head}\n{object}").into_bytes());
         }
