@@ -64,6 +64,15 @@ impl Part {
     }
 }
 
+/// One attempt at an update: the object as it was read, and who changes which part of it.
+struct Attempt<'a> {
+    kind: KindId,
+    live: &'a Arc<Stored>,
+    old: &'a Value,
+    part: Part,
+    actor: &'a Actor,
+}
+
 /// What a writer hands in for an update.
 pub enum Desired {
     /// The object as the client wants it: the writer comes to own what changed.
@@ -217,7 +226,8 @@ impl Cluster {
             let live = self.get(kind, key).ok_or_else(|| ApiError::not_found(kind, &key.name))?;
             let old = live.value();
             let desired = change(&old)?;
-            if let Some(done) = self.update_once(kind, &live, &old, part, actor, desired)? {
+            let attempt = Attempt { kind, live: &live, old: &old, part, actor };
+            if let Some(done) = self.update_once(&attempt, desired)? {
                 return Ok(done);
             }
         }
@@ -225,15 +235,8 @@ impl Cluster {
     }
 
     /// One attempt; `None` when another write came first.
-    fn update_once(
-        &self,
-        kind: KindId,
-        live: &Arc<Stored>,
-        old: &Value,
-        part: Part,
-        actor: &Actor,
-        desired: Desired,
-    ) -> Result<Option<Arc<Stored>>, ApiError> {
+    fn update_once(&self, attempt: &Attempt<'_>, desired: Desired) -> Result<Option<Arc<Stored>>, ApiError> {
+        let Attempt { kind, live, old, part, .. } = *attempt;
         let info = kind.info();
         let (mut value, applied) = match desired {
             Desired::Update(v) => (v, false),
@@ -244,14 +247,15 @@ impl Cluster {
             defaults::apply(&info.group, &info.kind, &mut value);
         }
         match part {
-            Part::Main => prepare::update(&info.group, &info.kind, old, &mut value),
-            Part::Status => prepare::status_update(&info.group, &info.kind, old, &mut value),
             // A scale is a change of the object's spec, and counts as one.
-            Part::Sub("scale") => prepare::update(&info.group, &info.kind, old, &mut value),
+            Part::Main | Part::Sub("scale") => prepare::update(&info.group, &info.kind, old, &mut value),
+            Part::Status => prepare::status_update(&info.group, &info.kind, old, &mut value),
+            Part::Sub("ephemeralcontainers") => prepare::ephemeral_containers_update(old, &mut value),
+            Part::Sub("resize") => prepare::resize_update(old, &mut value),
             Part::Sub(_) => {}
         }
         let taken = self.admit_update(kind, old, &mut value)?;
-        let done = self.write_update(kind, live, old, part, actor, value, applied);
+        let done = self.write_update(attempt, value, applied);
         // Nothing was kept: the write was refused, changed nothing, was a dry run, or came second.
         if !matches!(&done, Ok(Some(new)) if new.revision > live.revision) {
             self.give_back(taken);
@@ -260,17 +264,13 @@ impl Cluster {
     }
 
     /// The end of [`Self::update_once`]: ownership, checks, commit.
-    #[allow(clippy::too_many_arguments)]
     fn write_update(
         &self,
-        kind: KindId,
-        live: &Arc<Stored>,
-        old: &Value,
-        part: Part,
-        actor: &Actor,
+        attempt: &Attempt<'_>,
         mut value: Value,
         applied: bool,
     ) -> Result<Option<Arc<Stored>>, ApiError> {
+        let Attempt { kind, live, old, part, actor } = *attempt;
         let info = kind.info();
         // What the process' own controllers write has not been through a decoder.
         ssa::normalize(Schema::builtin(), info.type_id, &mut value);
@@ -283,6 +283,8 @@ impl Cluster {
         let causes = match part {
             Part::Main | Part::Sub("scale") => validate::update(&info.group, &info.kind, old, &value),
             Part::Status => validate::status(&info.group, &info.kind, old, &value),
+            Part::Sub("ephemeralcontainers") => validate::ephemeral_containers(old, &value),
+            Part::Sub("resize") => validate::resize(old, &value),
             // What these change, nothing but the server itself decides.
             Part::Sub(_) => Vec::new(),
         };

@@ -63,10 +63,10 @@ impl Api {
 
     /// Subresources that show and take the whole object.
     fn whole(&self, target: &Target, part: Part, method: &Method, call: &Call) -> Result<Response<Body>, ApiError> {
-        match method {
-            &Method::GET => self.get(target, call),
-            &Method::PUT => self.put(target, part, call),
-            &Method::PATCH => self.patch_part(target, part, call),
+        match *method {
+            Method::GET => self.get(target, call),
+            Method::PUT => self.put(target, part, call),
+            Method::PATCH => self.patch_part(target, part, call),
             _ => Err(ApiError::method_not_allowed()),
         }
     }

@@ -71,10 +71,12 @@ impl Controller for EndpointSlices {
                     items.push(item(key));
                 }
             }
-        } else if object.kind == *ENDPOINT_SLICE && change.deleted {
-            if let Some(service) = object.label(SERVICE_NAME).filter(|_| object.label(MANAGED_BY) == Some(MANAGER)) {
-                items.push(item(&Key::new(object.key.namespace.clone(), service)));
-            }
+        } else if object.kind == *ENDPOINT_SLICE
+            && change.deleted
+            && object.label(MANAGED_BY) == Some(MANAGER)
+            && let Some(service) = object.label(SERVICE_NAME)
+        {
+            items.push(item(&Key::new(object.key.namespace.clone(), service)));
         }
     }
 
