@@ -10,8 +10,8 @@ help: ## lists the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## builds, starts the embedded cluster with the sample shop, shows a live table until Ctrl-C
-	cargo build --release -p kiban
-	"$$(tools/target-dir)/release/kiban" demo
+	cargo build -p kiban --locked
+	"$$(tools/target-dir)/debug/kiban" demo
 
 check: ## format, lints, invariants, unit and golden tests: what every commit must pass
 	cargo fmt --all --check

@@ -21,6 +21,8 @@ import time
 import venv
 import zipfile
 
+import crd_schemas
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 CACHE = pathlib.Path(
@@ -111,16 +113,33 @@ def fetch_python():
         install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYTHON_PACKAGES]
         retry("the Python packages", lambda: subprocess.run(install, check=True))
         stamp.write_text(wanted)
-    link = TOOLS / "venv"
-    if link.is_symlink() or link.exists():
-        link.unlink()
-    link.symlink_to(folder)
+    link(TOOLS / "venv", folder)
+
+
+def fetch_crds():
+    """Schemas of Gateway API and Istio kinds, made anew when their packages change."""
+    folder = CACHE / "crds"
+    wanted = json.dumps(crd_schemas.PACKAGES)
+    stamp = folder / "packages.json"
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        retry("the schemas of custom kinds", lambda: crd_schemas.fetch(folder))
+        stamp.write_text(wanted)
+    link(TOOLS / "crds", folder)
+
+
+def link(path, target):
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+    path.symlink_to(target)
 
 
 # Name of a peer, what brings it, how it tells its version.
 PEERS = [
     ("kubectl", fetch_kubectl_and_helm, [TOOLS / "kubectl", "version", "--client"]),
     ("helm", fetch_kubectl_and_helm, [TOOLS / "helm", "version", "--short"]),
+    ("crds", fetch_crds, ["ls", TOOLS / "crds/"]),
     ("python", fetch_python, [TOOLS / "venv/bin/python", "-m", "pip", "list", "--format=freeze"]),
 ]
 
