@@ -15,12 +15,13 @@ demo: ## builds, starts the embedded cluster with the sample shop, shows a live 
 
 check: ## format, lints, invariants, unit and golden tests: what every commit must pass
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(PYTHON) tools/check.py
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --exclude kiban-it --locked
 
+# One selection of packages for all tests: another one means other features of what they share, and
+# building that twice. The binary comes with the tests of its package.
 test: tools ## everything: check's tests, and the real clients against the real binary
-	cargo build -p kiban --locked
 	$(PYTHON) tools/test.py
 
 bench: tools ## benchmarks, one line a figure: name, ours, peer, ratio

