@@ -29,6 +29,7 @@ pub mod revisions;
 pub mod rollout;
 pub mod scheduler;
 pub mod stateful;
+pub mod taints;
 #[cfg(test)]
 mod tests;
 pub mod volumes;
@@ -84,7 +85,7 @@ pub trait Controller: Send {
 /// Every controller of the control plane, in the order in which they run.
 pub fn all() -> Vec<Box<dyn Controller>> {
     vec![
-        Box::new(namespaces::Namespaces),
+        Box::new(namespaces::Namespaces::default()),
         Box::new(garbage::Garbage),
         Box::new(cronjobs::CronJobs),
         Box::new(jobs::Jobs::default()),
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::new(stateful::StatefulSets::default()),
         Box::new(daemons::DaemonSets::default()),
         Box::new(volumes::Volumes),
+        Box::new(taints::Taints),
         Box::new(endpoints::EndpointSlices::default()),
         Box::new(budgets::Budgets),
         Box::new(events::Expiry::default()),

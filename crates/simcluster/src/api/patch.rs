@@ -2,7 +2,7 @@
 
 use hyper::Response;
 use kiban_runtime::http::Body;
-use kiban_schema::json::Document;
+use kiban_schema::json::{self, Document};
 use kiban_schema::table::Schema;
 use kiban_schema::{patch, smp, ssa};
 use serde_json::Value;
@@ -67,7 +67,7 @@ impl Patch {
                 Ok(read) => read,
                 Err(_) => body::from_yaml(&call.body)?.into(),
             },
-            _ => body::from_json(&call.body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {}", e.message)))?,
+            _ => json::parse(&call.body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?,
         };
         Ok(Self { type_, document })
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kiban_base::clock::Timestamp;
 use serde_json::json;
 
 use super::{Again, Controller, Ctx, Item, pods};
@@ -17,10 +18,18 @@ use crate::store::{Change, State};
 /// How soon a namespace that still holds something is looked at again.
 const RECHECK: Duration = Duration::from_millis(50);
 
+/// How long a deleted namespace is left alone, so that who deletes it along with what is in it finds
+/// all of it (`namespaceDeletionGracePeriod`); and how long with `--timing fast`.
+const GRACE: Duration = Duration::from_secs(5);
+const FAST_GRACE: Duration = Duration::from_millis(500);
+
 /// Gives each namespace its default service account and the cluster's certificate, and empties
 /// those that are deleted.
 #[derive(Debug, Default)]
-pub struct Namespaces;
+pub struct Namespaces {
+    /// Deleted namespaces, with the time from which on each is emptied.
+    due: BTreeMap<Key, Timestamp>,
+}
 
 impl Controller for Namespaces {
     fn name(&self) -> &'static str {
@@ -42,8 +51,16 @@ impl Controller for Namespaces {
 
     fn reconcile(&mut self, ctx: &Ctx<'_>, item: &Item) -> Result<Again, ApiError> {
         let state = ctx.state();
-        let Some(namespace) = state.get(*NAMESPACE, &item.key) else { return Ok(None) };
-        if namespace.deleting { empty(ctx, &state, &item.key) } else { furnish(ctx, &state, &item.key.name) }
+        let Some(namespace) = state.get(*NAMESPACE, &item.key) else {
+            self.due.remove(&item.key);
+            return Ok(None);
+        };
+        if !namespace.deleting {
+            return furnish(ctx, &state, &item.key.name);
+        }
+        let grace = if ctx.fast { FAST_GRACE } else { GRACE };
+        let due = *self.due.entry(item.key.clone()).or_insert(ctx.now + grace);
+        if due > ctx.now { Ok(Some(due.since(ctx.now))) } else { empty(ctx, &state, &item.key) }
     }
 }
 

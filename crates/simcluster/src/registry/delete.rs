@@ -13,6 +13,9 @@ use crate::object::{Key, Stored};
 use crate::status::ApiError;
 use crate::store::Write;
 
+/// Namespaces that stay (admission plugin NamespaceLifecycle).
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// What happens to the objects that a deleted object owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
@@ -88,6 +91,9 @@ impl Cluster {
         loop {
             let live = self.get(kind, key).ok_or_else(|| ApiError::not_found(kind, &key.name))?;
             check_preconditions(kind, &live, options)?;
+            if kind == *well_known::NAMESPACE && IMMORTAL.contains(&&*key.name) {
+                return Err(ApiError::forbidden(kind, &key.name, "this namespace may not be deleted"));
+            }
             let mut value = live.value();
             let changed = mark(self, kind, &mut value, options);
             let finished = identity::is_finished(kind, &value);
