@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::client::Cause;
+use crate::client::{Cause, Refusal};
 
 fn refusal(code: u16, message: &str, causes: &[(&str, &str, &str)]) -> Refusal {
     let causes = causes.iter().map(|(reason, field, message)| Cause {
