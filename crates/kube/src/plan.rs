@@ -17,10 +17,7 @@ use crate::apply::{ApplyError, Event, MANAGER, Options, Progress, Request};
 use crate::client::{APPLY_PATCH, Answer, ApiError, Call, Cluster, JSON};
 use crate::discovery::{Kinds, Resource, kinds_of_definition};
 use crate::inventory::{self, Entry, Inventory, Kept, PrunePlan};
-use crate::object::{
-    BadObject, Gvk, ObjectId, content_hash, group_of, managers, says_keep,
-    text_at, wave,
-};
+use crate::object::{BadObject, Gvk, ObjectId, content_hash, group_of, managers, says_keep, text_at, wave};
 use crate::takeover;
 use verdict::{compare, judge_refusal};
 

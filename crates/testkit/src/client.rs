@@ -112,7 +112,8 @@ impl Kubectl {
     /// Where the program cannot be run.
     pub fn start(&self, line: &str) -> Background {
         let (out, err) = (tempfile::NamedTempFile::new(), tempfile::NamedTempFile::new());
-        let (out, err) = (out.expect("a temporary file can be made"), err.expect("a temporary file can be made"));
+        let (out, err) =
+            (out.expect("a temporary file can be made"), err.expect("a temporary file can be made"));
         let mut command = self.command(&[]);
         command
             .args(words(line))
@@ -214,7 +215,10 @@ mod tests {
 
     #[test]
     fn lines_are_split_as_a_shell_splits_them() {
-        assert_eq!(words(" get  pods -l 'a in (b,c)' -o \"x='y'\" ''"), ["get", "pods", "-l", "a in (b,c)", "-o", "x='y'", ""]);
+        assert_eq!(
+            words(" get  pods -l 'a in (b,c)' -o \"x='y'\" ''"),
+            ["get", "pods", "-l", "a in (b,c)", "-o", "x='y'", ""]
+        );
         assert!(words("  ").is_empty());
     }
 }

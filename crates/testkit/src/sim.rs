@@ -36,7 +36,8 @@ impl Sim {
         let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime starts");
         let running = runtime.block_on(server::start(config)).expect("the embedded cluster starts");
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        std::fs::write(folder.path().join("kubeconfig"), running.kubeconfig()).expect("the kubeconfig can be written");
+        std::fs::write(folder.path().join("kubeconfig"), running.kubeconfig())
+            .expect("the kubeconfig can be written");
         Self { running, folder, runtime }
     }
 

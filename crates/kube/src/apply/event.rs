@@ -71,7 +71,9 @@ impl fmt::Display for Outcome {
             Self::Unchanged => f.write_str("unchanged"),
             Self::Pruned => f.write_str("pruned"),
             Self::Kept(why) => write!(f, "kept: {why}"),
-            Self::SkippedMissingKind => f.write_str("left out: the target knows neither its kind nor what belongs to it"),
+            Self::SkippedMissingKind => {
+                f.write_str("left out: the target knows neither its kind nor what belongs to it")
+            }
             Self::Conflict(conflicts) => {
                 let noun = if conflicts.len() == 1 { "conflict" } else { "conflicts" };
                 write!(f, "{} {noun}", conflicts.len())?;
