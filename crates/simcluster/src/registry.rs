@@ -22,6 +22,7 @@ use serde_json::Value;
 pub use bind::bind_pod;
 pub use delete::{DeleteOptions, Deleted, Propagation};
 
+use crate::controllers::events;
 use crate::kind::KindId;
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -90,6 +91,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     rng: Mutex<Rng>,
     allocations: Mutex<admit::Allocations>,
+    events: Mutex<events::Names>,
 }
 
 /// The default for how often a write starts again because another one came first. A writer that
@@ -109,7 +111,7 @@ impl Cluster {
 
     fn with_store(store: Store, clock: Arc<dyn Clock>, seed: u64) -> Self {
         let allocations = Mutex::new(admit::Allocations::of(&store.snapshot()));
-        Self(Arc::new(Inner { store, clock, rng: Mutex::new(Rng::new(seed)), allocations }))
+        Self(Arc::new(Inner { store, clock, rng: Mutex::new(Rng::new(seed)), allocations, events: Mutex::default() }))
     }
 
     /// The store, for reading.
@@ -130,6 +132,11 @@ impl Cluster {
     /// One object.
     pub fn get(&self, kind: KindId, key: &Key) -> Option<Arc<Stored>> {
         self.0.store.with(|s| s.get(kind, key).cloned())
+    }
+
+    /// The names of recent events.
+    pub(crate) fn events(&self) -> std::sync::MutexGuard<'_, events::Names> {
+        self.0.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Draws from the cluster's seeded randomness.
@@ -243,7 +250,8 @@ impl Cluster {
             Desired::Applied(v) => (v, true),
         };
         identity::keep(kind, live, old, &mut value)?;
-        if part == Part::Main {
+        // What these subresources take is an object as a client writes it.
+        if matches!(part, Part::Main | Part::Sub("ephemeralcontainers" | "resize")) {
             defaults::apply(&info.group, &info.kind, &mut value);
         }
         match part {

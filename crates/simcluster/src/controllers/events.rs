@@ -2,7 +2,8 @@
 //!
 //! Contract: client-go tools/record; repeated events count up on one object instead of piling up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kiban_base::clock::Timestamp;
@@ -61,26 +62,28 @@ impl<'a> Event<'a> {
     /// every client does: Events are best effort.
     pub fn record(&self, cluster: &Cluster, object: &Stored) {
         let namespace = if object.key.namespace.is_empty() { "default".into() } else { object.key.namespace.clone() };
-        let key = Key::new(namespace.clone(), self.name(object));
         let actor = Actor::new(self.source);
-        let now = cluster.now().rfc3339();
-        let counted = cluster.modify(*EVENT, &key, Part::Main, &actor, |event| {
-            let count = event["count"].as_i64().unwrap_or(1);
-            event["count"] = (count + 1).into();
-            event["lastTimestamp"] = now.clone().into();
-        });
-        if !matches!(counted, Ok(Some(_))) {
-            let _ = cluster.create(*EVENT, &namespace, self.object(object, &key, &now), &actor);
+        let now = cluster.now();
+        let (name, is_new) = cluster.events().name(self.identity(object), &object.key.name, now);
+        let key = Key::new(namespace.clone(), name);
+        let now = now.rfc3339();
+        if !is_new {
+            let counted = cluster.modify(*EVENT, &key, Part::Main, &actor, |event| {
+                let count = event["count"].as_i64().unwrap_or(1);
+                event["count"] = (count + 1).into();
+                event["lastTimestamp"] = now.clone().into();
+            });
+            if matches!(counted, Ok(Some(_))) {
+                return;
+            }
         }
+        let _ = cluster.create(*EVENT, &namespace, self.object(object, &key, &now), &actor);
     }
 
-    /// The same event on the same object has the same name, so that repeats find it.
-    fn name(&self, object: &Stored) -> String {
-        let mut hash = FNV_START;
-        for part in [&*object.uid, self.type_, self.reason, self.message, self.source, self.host, self.field_path] {
-            hash = fnv(fnv(hash, part.as_bytes()), b"\0");
-        }
-        format!("{}.{hash:016x}", object.key.name)
+    /// What makes two events the same one, happening again.
+    fn identity(&self, object: &Stored) -> u64 {
+        let parts = [&*object.uid, self.type_, self.reason, self.message, self.source, self.host, self.field_path];
+        parts.iter().fold(FNV_START, |hash, part| fnv(fnv(hash, part.as_bytes()), b"\0"))
     }
 
     fn object(&self, about: &Stored, key: &Key, now: &str) -> Value {
@@ -111,6 +114,45 @@ const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 fn fnv(start: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(start, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Recent events by identity, so that a repeat counts up on the object that is there.
+///
+/// Names end in a time, as client-go's do: listed by name, events are in the order in which they
+/// happened, which is how kubectl shows those of one second.
+#[derive(Debug, Default)]
+pub struct Names {
+    recent: HashMap<u64, Arc<str>>,
+    older: HashMap<u64, Arc<str>>,
+    last: i64,
+}
+
+/// Identities in one generation; with the one before, what client-go's correlator remembers.
+const REMEMBERED: usize = 4_096;
+
+impl Names {
+    /// The name of an event, and whether it is a new one.
+    pub fn name(&mut self, identity: u64, object: &str, now: Timestamp) -> (Arc<str>, bool) {
+        if let Some(known) = self.recent.get(&identity) {
+            return (known.clone(), false);
+        }
+        if let Some(known) = self.older.remove(&identity) {
+            self.remember(identity, known.clone());
+            return (known, false);
+        }
+        // No two events have one time, or they would have one name.
+        self.last = (now.0 * 1_000).max(self.last + 1);
+        let name: Arc<str> = format!("{object}.{:x}", self.last).into();
+        self.remember(identity, name.clone());
+        (name, true)
+    }
+
+    fn remember(&mut self, identity: u64, name: Arc<str>) {
+        if self.recent.len() >= REMEMBERED {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(identity, name);
+    }
 }
 
 /// How long an event is kept (`--event-ttl`).
