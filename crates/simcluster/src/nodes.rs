@@ -40,6 +40,7 @@ mod node;
 mod script;
 mod stand_in;
 mod status;
+mod taints;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -64,6 +65,7 @@ pub fn controllers(config: &Config) -> Vec<Box<dyn Controller>> {
     let timing = Timing { fast: config.fast, seed: config.seed };
     vec![
         Box::new(DefaultScheduler::new(config.seed)),
+        Box::new(taints::TaintEviction::new(timing)),
         Box::new(kubelet::Kubelets::new(timing, config.stand_ins.clone())),
     ]
 }

@@ -17,6 +17,8 @@ mod probes;
 mod restore;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::time::Duration;

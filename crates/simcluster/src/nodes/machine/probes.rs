@@ -61,9 +61,6 @@ impl Turn<'_> {
             let Some(probe) = probe_of(part, kind).filter(|_| wanted && !armed) else { continue };
             // What cannot pass is not asked again and again in fast mode; a change of the pod asks.
             if kind == ProbeKind::Readiness && part.unready && self.timing.fast {
-                if t == running.since {
-                    self.unhealthy(i, kind, false);
-                }
                 continue;
             }
             let first = (running.since + self.first_delay(part, &probe)).max(t);
@@ -75,6 +72,16 @@ impl Turn<'_> {
             }
             self.unhealthy(i, ProbeKind::Readiness, false);
         }
+    }
+
+    /// Reviews a container that has just started, and tells once that it says it is not ready where nothing
+    /// will probe it.
+    pub(super) fn begin(&mut self, i: usize, t: Timestamp) {
+        let unready = self.script.parts.get(i).is_some_and(|p| p.unready);
+        if self.timing.fast && unready && self.running(i).is_some_and(|r| r.started) {
+            self.unhealthy(i, ProbeKind::Readiness, false);
+        }
+        self.review(i, t);
     }
 
     /// Wait before the first probe: the first tick of its period after the initial delay.
@@ -129,7 +136,7 @@ impl Turn<'_> {
                 ProbeKind::Liveness => {}
             }
         }
-        self.review(i, t);
+        if kind == ProbeKind::Startup { self.begin(i, t) } else { self.review(i, t) }
     }
 
     fn failed(&mut self, i: usize, kind: ProbeKind, probe: &Probe, watch: Watch, t: Timestamp) {

@@ -126,7 +126,7 @@ impl Turn<'_> {
         live.run += u32::from(live.ran);
         live.ran = true;
         live.step = Step::Run(running);
-        self.review(i, t);
+        self.begin(i, t);
     }
 
     /// A run is over.

@@ -108,3 +108,54 @@ fn a_pod_that_names_its_node_needs_no_scheduler() {
     sim.secs(1);
     assert_eq!(sim.get("lost"), Value::Null);
 }
+
+#[test]
+fn a_no_execute_taint_drives_pods_away_that_do_not_tolerate_it() {
+    let mut sim = Sim::new(false, 1, Vec::new());
+    for (name, tolerations) in [
+        ("none", json!([])),
+        (
+            "while",
+            json!([{"key": "maintenance", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}]),
+        ),
+        ("always", json!([{"operator": "Exists"}])),
+    ] {
+        let spec = with(|s| s["tolerations"] = tolerations);
+        sim.create(*POD, json!({"metadata": {"name": name}, "spec": spec}));
+    }
+    sim.secs(10);
+    let taint = |sim: &mut Sim, taints: Value| {
+        let actor = Actor::new("test");
+        sim.cluster
+            .modify(*NODE, &Key::new("", "sim-node-1"), Part::Main, &actor, |n| {
+                n["spec"]["taints"] = taints.clone()
+            })
+            .unwrap();
+        sim.settle();
+    };
+    taint(&mut sim, json!([{"key": "maintenance", "effect": "NoExecute"}]));
+    assert!(sim.get("none")["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(condition(&sim.get("none"), "DisruptionTarget"), "True");
+    sim.secs(30);
+    assert_eq!(sim.get("none"), Value::Null);
+    assert!(sim.get("while")["metadata"]["deletionTimestamp"].is_null());
+    // The taint goes in time, and comes back.
+    taint(&mut sim, json!([]));
+    sim.secs(120);
+    assert_eq!(sim.get("while")["status"]["phase"], "Running");
+    taint(&mut sim, json!([{"key": "maintenance", "effect": "NoExecute"}]));
+    sim.secs(70);
+    assert_eq!(sim.get("while"), Value::Null);
+    assert_eq!(sim.get("always")["status"]["phase"], "Running");
+    let mut told = sim.messages("TaintManagerEviction");
+    told.sort();
+    told.dedup();
+    assert_eq!(
+        told,
+        [
+            "Cancelling deletion of Pod default/while",
+            "Marking for deletion Pod default/none",
+            "Marking for deletion Pod default/while"
+        ]
+    );
+}
