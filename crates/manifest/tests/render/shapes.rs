@@ -271,18 +271,3 @@ fn files_lie_where_the_layout_says() {
     assert!(files.contains(&"prod/a/deployment-a.yaml".to_owned()));
     assert_eq!(r.objects.len(), files.len());
 }
-
-#[test]
-fn an_inventory_lists_every_object_with_a_hash_of_its_content() {
-    let r = one("");
-    let entries = kiban_manifest::inventory(r.of_app("a"));
-    assert_eq!(entries.len(), r.of_app("a").count());
-    assert!(entries.iter().all(|entry| entry.hash.len() == 64));
-    let other = one("env: { A: b }\n");
-    let changed = kiban_manifest::inventory(other.of_app("a"));
-    let hash = |entries: &[kiban_manifest::Entry], kind: &str| {
-        entries.iter().find(|entry| entry.id.kind == kind).map(|entry| entry.hash.clone())
-    };
-    assert_eq!(hash(&entries, "Service"), hash(&changed, "Service"));
-    assert_ne!(hash(&entries, "Deployment"), hash(&changed, "Deployment"));
-}
