@@ -24,6 +24,10 @@ use verdict::{compare, judge_refusal};
 pub use verdict::Verdict;
 pub(crate) use verdict::{conflicts, decided};
 
+/// The manager that the API server makes up for the fields of an object that nobody owned when it was
+/// applied: one of ours without a field of its own (a ServiceAccount that is but a name) may have it.
+const NOBODY: &str = "before-first-apply";
+
 /// An object that is to be applied.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -372,7 +376,8 @@ async fn look_at_removals(
     for (id, entry, live) in looked {
         // Gone already, by hand or with its kind: nothing to do, and the inventory forgets it.
         let Some((resource, live)) = live else { continue };
-        let managers = managers(&live);
+        let mut managers = managers(&live);
+        managers.retain(|m| m != NOBODY);
         if says_keep(&live) && !options.prune.protected {
             found.keep.insert(id, (entry, Kept::Marked));
         } else if !managers.is_empty() && !managers.iter().any(|m| m == MANAGER) {

@@ -108,7 +108,7 @@ async fn an_app_is_created_left_alone_changed_and_removed() {
     let everything = Options { prune: PruneOptions { all: true, protected: true }, ..patient() };
     let report = put(&cluster, "c4", vec![], &everything).await.unwrap();
     assert!(report.is_success(), "{report:?}");
-    assert_eq!(report.count(|o| *o == Outcome::Pruned), 12);
+    assert_eq!(report.count(|o| *o == Outcome::Pruned), 12, "{report:?}");
     assert!(revisions(&cluster).await.keys().all(|k| !k.contains("orders") && !k.contains(NAMESPACE)));
     running.stop().await;
 }
