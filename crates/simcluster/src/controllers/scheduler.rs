@@ -40,6 +40,9 @@ const BATCH: usize = 500;
 /// An Event with the same text again after this long: kube-scheduler tells it on its periodic retry.
 const REPEAT: Duration = Duration::from_secs(300);
 
+/// How often the index is held against the store while pods wait: a log that was outrun tells of no deletion.
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// Reasons for failures that are remembered, so that siblings of a pod that fits nowhere cost nothing.
 const REMEMBERED: usize = 4_096;
 
@@ -54,6 +57,7 @@ pub struct DefaultScheduler {
     assumed: BTreeMap<Key, Arc<str>>,
     /// Templates that fit nowhere as the cluster is now.
     hopeless: HashMap<(Arc<str>, Arc<Template>), Box<Unschedulable>>,
+    swept: Timestamp,
 }
 
 /// A pod without a node.
@@ -75,6 +79,7 @@ impl DefaultScheduler {
             pending: BTreeMap::new(),
             assumed: BTreeMap::new(),
             hopeless: HashMap::new(),
+            swept: Timestamp::default(),
         }
     }
 
@@ -180,6 +185,34 @@ impl DefaultScheduler {
             }
             Some(_) => {}
             None => self.planner.remove_namespace(&change.new.key.name),
+        }
+    }
+
+    /// Takes pods out of the index that are not where it has them.
+    fn sweep(&mut self, ctx: &Ctx<'_>) {
+        if self.queue.is_idle() || ctx.now < self.swept + SWEEP {
+            return;
+        }
+        self.swept = ctx.now;
+        let state = ctx.state();
+        let mut gone: Vec<PodKey> = Vec::new();
+        for node in state.objects(*NODE).keys() {
+            let stays = |key: &&PodKey| {
+                let pod = state.get(*POD, &Key::new(key.namespace.clone(), key.name.clone()));
+                pod.is_some_and(|p| is_running(p) && p.field("spec.nodeName") == Some(&*node.name))
+            };
+            gone.extend(self.planner.pods_on(&node.name).filter(|k| !stays(k)).cloned());
+        }
+        for key in &gone {
+            self.planner.remove_pod(key);
+        }
+        let lost: Vec<Key> = self.pending.keys().filter(|k| state.get(*POD, k).is_none()).cloned().collect();
+        for key in &lost {
+            self.forget(key);
+        }
+        self.assumed.retain(|key, _| state.get(*POD, key).is_some());
+        if !gone.is_empty() {
+            self.stir();
         }
     }
 
@@ -345,6 +378,7 @@ impl Controller for DefaultScheduler {
     }
 
     fn reconcile(&mut self, ctx: &Ctx<'_>, _: &Item) -> Result<Again, ApiError> {
+        self.sweep(ctx);
         self.queue.refresh(ctx.now, ctx.fast);
         let mut failure = Ok(());
         for _ in 0..BATCH {
@@ -354,7 +388,7 @@ impl Controller for DefaultScheduler {
             }
         }
         failure?;
-        Ok(self.queue.next(ctx.now, ctx.fast))
+        Ok(self.queue.next(ctx.now, ctx.fast).map(|wait| wait.min(SWEEP)))
     }
 }
 

@@ -67,6 +67,11 @@ impl Range {
         }
     }
 
+    /// Gives all addresses back.
+    pub fn clear(&mut self) {
+        self.taken.clear();
+    }
+
     /// Gives an address back.
     pub fn free(&mut self, ip: &str) {
         if let Some(offset) = self.offset(ip) {

@@ -35,6 +35,9 @@ const RENEW: Duration = Duration::from_secs(10);
 const RENEW_LAZY: Duration = Duration::from_secs(30);
 const MANY: usize = 100;
 
+/// How often what is kept is held against the store: a log that was outrun tells of no deletion.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// Own writes whose echo has not come by yet, at most; beyond, an echo costs a look at the pod.
 const ECHOES: usize = 100_000;
 
@@ -70,6 +73,7 @@ pub struct Kubelets {
     /// Revisions of own writes: their echo is no news.
     echoes: HashSet<u64>,
     lost: Lost,
+    swept: Timestamp,
 }
 
 impl Kubelets {
@@ -84,6 +88,7 @@ impl Kubelets {
             waiting: BTreeMap::new(),
             echoes: HashSet::new(),
             lost: Lost::new(timing),
+            swept: Timestamp::default(),
         }
     }
 
@@ -134,7 +139,32 @@ impl Kubelets {
         }
     }
 
+    /// Forgets pods that are gone, and what they held.
+    fn sweep(&mut self, ctx: &Ctx<'_>) {
+        if ctx.now < self.swept + SWEEP {
+            return;
+        }
+        self.swept = ctx.now;
+        let state = ctx.state();
+        let lives = |key: &Key, uid: &str| state.get(*POD, key).is_some_and(|p| *p.uid == *uid);
+        self.pods.retain(|key, entry| lives(key, &entry.uid));
+        self.lost.retain(|key| state.get(*POD, key).is_some());
+        self.waiting.retain(|_, pods| {
+            pods.retain(|key| self.pods.contains_key(key));
+            !pods.is_empty()
+        });
+        for (name, host) in &mut self.hosts {
+            let Some(range) = &mut host.range else { continue };
+            range.clear();
+            for pod in state.pods_on(name).filter(|p| p.pod.is_some_and(|d| !d.phase.is_terminal())) {
+                let own = self.pods.get(&pod.key).map(|e| e.ip.as_str());
+                range.hold(own.or_else(|| pod.field("status.podIP")).unwrap_or_default());
+            }
+        }
+    }
+
     fn node(&mut self, ctx: &Ctx<'_>, item: &Item) -> Result<Again, ApiError> {
+        self.sweep(ctx);
         let name = &item.key.name;
         let renewal = if self.timing.fast && self.hosts.len() > MANY { RENEW_LAZY } else { RENEW };
         let Some(host) = self.hosts.get_mut(name) else { return Ok(None) };
@@ -170,7 +200,10 @@ impl Kubelets {
     }
 
     fn pod(&mut self, ctx: &Ctx<'_>, key: &Key) -> Result<Again, ApiError> {
-        let Some(pod) = ctx.cluster.get(*POD, key) else { return Ok(None) };
+        let Some(pod) = ctx.cluster.get(*POD, key) else {
+            self.pods.remove(key);
+            return Ok(None);
+        };
         let Some(digest) = pod.pod.filter(|d| d.bound) else { return Ok(None) };
         let name: Arc<str> = pod.field("spec.nodeName").unwrap_or_default().into();
         if !self.hosts.contains_key(&name) {

@@ -37,6 +37,11 @@ impl Lost {
         self.since.remove(key);
     }
 
+    /// Forgets pods that `lives` does not know.
+    pub fn retain(&mut self, lives: impl Fn(&Key) -> bool) {
+        self.since.retain(|key, _| lives(key));
+    }
+
     /// Looks at a pod on a node without a kubelet of ours.
     ///
     /// # Errors

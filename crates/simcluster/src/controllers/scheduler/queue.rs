@@ -99,6 +99,11 @@ impl Queue {
         !self.ready.is_empty() || self.held.values().any(|h| h.stirred)
     }
 
+    /// No pod waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Moves those whose time has come.
     pub(super) fn refresh(&mut self, now: Timestamp, fast: bool) {
         let due: Vec<Key> = self

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::DefaultScheduler;
 use crate::controllers::pods::condition;
 use crate::controllers::volumes::Volumes;
+use crate::controllers::{Controller, Ctx, Item};
 use crate::engine::Engine;
 use crate::kind::KindId;
 use crate::kind::well_known::*;
@@ -231,4 +232,28 @@ fn claims_are_waited_for() {
     sim.create(*PERSISTENT_VOLUME_CLAIM, claim(json!("standard")));
     sim.secs(11);
     assert_eq!(sim.node_of("p"), "n1");
+}
+
+#[test]
+fn a_deletion_that_nobody_told_of_is_found_while_a_pod_waits() {
+    let mut sim = Sim::new(&[("n1", "1")]);
+    sim.pod("a", "800m", |_| {});
+    sim.pod("b", "800m", |_| {});
+    // A scheduler of its own that hears of everything but the end of pod a.
+    let mut scheduler = DefaultScheduler::new(1);
+    let state = sim.cluster.snapshot();
+    for kind in [*NODE, *POD] {
+        for change in sim.cluster.store().changes(kind, 0, usize::MAX).unwrap() {
+            scheduler.wakes(&state, &change, &mut Vec::new());
+        }
+    }
+    let options = DeleteOptions::now();
+    sim.cluster.delete(*POD, &Key::new("default", "a"), &options, &Actor::new("test")).unwrap();
+    let item = Item { kind: *POD, key: Key::new("", "") };
+    for _ in 0..3 {
+        sim.clock.advance(Duration::from_secs(31));
+        let ctx = Ctx { cluster: &sim.cluster, now: kiban_base::clock::Clock::now(&*sim.clock), fast: false };
+        scheduler.reconcile(&ctx, &item).unwrap();
+    }
+    assert_eq!(sim.node_of("b"), "n1");
 }

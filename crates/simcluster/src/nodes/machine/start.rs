@@ -176,7 +176,7 @@ pub(super) fn running(part: &Part, since: Timestamp, fast: bool) -> Running {
         Run::Ends { after, exit, oom } => {
             let reason = if oom { "OOMKilled" } else { reason_of(exit) };
             // A program takes a moment even to do nothing.
-            let least = Duration::from_millis(if fast { 1 } else { 50 });
+            let least = Duration::from_millis(if fast { 5 } else { 50 });
             Some(End { at: since + after.max(least), exit, reason })
         }
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kiban_base::clock::Timestamp;
 
 use super::{End, Stage, Step, Turn, Why};
-use crate::nodes::script::Role;
+use crate::nodes::script::{Restart, Role};
 
 impl Turn<'_> {
     /// Stops the pod, or shortens its grace where it is stopping already.
@@ -62,9 +62,11 @@ impl Turn<'_> {
             return;
         }
         let Stage::Stopping { deadline, .. } = self.m.stage else { return };
-        let name = self.script.parts.get(i).map_or("", |p| &p.name);
-        self.note(false, "Killing", format!("Stopping container {name}"), Some(i));
-        self.end_by(i, deadline, 0, t);
+        let Some(part) = self.script.parts.get(i) else { return };
+        self.note(false, "Killing", format!("Stopping container {}", part.name), Some(i));
+        // Servers end in good order; work that is cut short has failed (128 + SIGTERM).
+        let exit = if part.restart == Restart::Always { 0 } else { 143 };
+        self.end_by(i, deadline, exit, t);
     }
 
     /// Ends a run that failed a probe.

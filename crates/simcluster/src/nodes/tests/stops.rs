@@ -126,3 +126,24 @@ fn fast_mode_ends_in_milliseconds_whatever_a_pod_asks_for() {
     sim.run(Duration::from_millis(200));
     assert_eq!(sim.p(), Value::Null);
 }
+
+#[test]
+fn work_that_is_cut_short_has_failed_and_a_server_has_not() {
+    for (policy, exit, phase) in
+        [("Never", 143, "Failed"), ("OnFailure", 143, "Failed"), ("Always", 0, "Succeeded")]
+    {
+        let mut sim = Sim::realistic();
+        let spec = with(|s| s["restartPolicy"] = policy.into());
+        let notes = json!({"sim.kiban.dev/run-for": "1h"});
+        sim.create(
+            *POD,
+            json!({"metadata": {"name": "p", "annotations": notes, "finalizers": ["x/y"]}, "spec": spec}),
+        );
+        sim.secs(10);
+        sim.delete(None);
+        sim.secs(5);
+        let pod = sim.p();
+        assert_eq!(state(&pod)["terminated"]["exitCode"], exit, "{policy}");
+        assert_eq!(pod["status"]["phase"], phase, "{policy}");
+    }
+}
