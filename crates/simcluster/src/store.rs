@@ -312,6 +312,7 @@ impl Log {
         let log = self.entries.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let first = log.changes.partition_point(|c| c.revision <= after);
         let unread: usize = log.changes.range(first..).map(|c| c.new.json.len()).sum();
+        // A share of a whole: what is lost beyond 2^53 bytes does not matter.
         #[allow(clippy::cast_precision_loss)]
         let share = unread as f64 / LOG_BYTES as f64;
         share
