@@ -1,6 +1,6 @@
 //! Every built-in kind that can be listed, through its whole life, as a client sees it.
 
-mod table;
+pub mod table;
 
 use std::collections::BTreeSet;
 

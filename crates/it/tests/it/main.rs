@@ -3,7 +3,11 @@
 
 mod acceptance;
 mod basics;
+mod charts;
 mod kinds;
+mod python_client;
 mod rendered;
+mod rust_client;
 mod tour;
+mod view;
 mod wire;

@@ -210,6 +210,8 @@ fn machinery() -> Vec<Row> {
         }})),
         row("coordination.k8s.io/v1", "Lease", json!({"spec": {"holderIdentity": "sample"}})),
         row("events.k8s.io/v1", "Event", json!({
+            // Events of both groups are the same objects: one name each.
+            "metadata": {"name": "newer"},
             "eventTime": "2026-01-02T03:04:05.000006Z", "reason": "Sample", "action": "Sampling", "type": "Normal",
             "reportingController": "example.com/sample", "reportingInstance": "sample-1", "note": "seen",
             "regarding": {"kind": "Pod", "namespace": "default", "name": "sample"},
