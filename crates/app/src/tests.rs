@@ -224,12 +224,16 @@ fn a_server_that_does_not_answer_ends_apply_and_diff_with_what_to_look_at() {
     says(&failed(exit), &["none"]);
     let exit = kiban(folder.path(), "apply -e dev --app stock --kubeconfig DIR/kubeconfig DIR");
     says(&usage(exit), &["\"stock\"", "orders"]);
-    usage(kiban(folder.path(), "apply -e dev --timeout soon DIR"));
+    says(&usage(kiban(folder.path(), "apply -e dev --timeout 5 DIR")), &["'5'", "--timeout", "like 90s"]);
 }
 
 #[test]
 fn the_embedded_cluster_serves_loopback_addresses_only() {
     let folder = tempfile::tempdir().unwrap();
+    for wrong in ["6443", "somewhere:6443", "localhost"] {
+        let exit = kiban(folder.path(), &format!("sim --listen {wrong} --kubeconfig DIR/kubeconfig"));
+        says(&usage(exit), &[wrong, "like 127.0.0.1:6443"]);
+    }
     for address in ["0.0.0.0:0", "192.0.2.1:6443", "[::]:0"] {
         let exit = kiban(folder.path(), &format!("sim --listen {address} --kubeconfig DIR/kubeconfig"));
         says(&usage(exit), &[address, "loopback"]);

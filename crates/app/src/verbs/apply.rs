@@ -50,7 +50,7 @@ pub struct Arguments {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    kiban_base::duration::parse(text).map_err(|e| e.to_string())
+    kiban_base::duration::parse(text).map_err(|e| format!("{e}; write it like 90s, 5m or 1h30m"))
 }
 
 /// Applies.

@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     kubeconfig: PathBuf,
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Where all randomness comes from: the same seed gives the same cluster
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -43,6 +43,13 @@ pub struct Arguments {
     /// ConfigMaps and Secrets that the cluster makes itself where a pod waits for them
     #[arg(long, value_name = "FILE")]
     stand_ins: Option<PathBuf>,
+}
+
+/// An address with its port; `localhost` is the IPv4 one.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let host = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let address = host.as_deref().unwrap_or(text).parse();
+    address.map_err(|_| "expected an address and a port, like 127.0.0.1:6443 or [::1]:0".to_owned())
 }
 
 /// Runs until it is interrupted.
