@@ -174,6 +174,30 @@ def manifests_inherit(world):
                     yield f"{path}: {section}.{name}: features live in the workspace's Cargo.toml (one build for all)"
 
 
+def workspace_holds_what_is_used(world):
+    workspace = tomllib.loads(world.text("Cargo.toml"))["workspace"]["dependencies"]
+    used = {d["name"] for p in world.members.values() for d in p["dependencies"]}
+    for name in sorted(set(workspace) - used):
+        yield f"Cargo.toml: no crate uses the workspace's {name}"
+
+
+def there_is_one_kubernetes_release(world):
+    """The type table, the Go libraries that judge it and the Rust types of the tests are of one release."""
+    release = re.search(r'^RELEASE = "1\.(\d+)"', world.text("tools/schema/generate.py"), re.M)[1]
+    tables = [p for p in world.files if p.startswith("crates/schema/generated/")]
+    if tables != [f"crates/schema/generated/kubernetes-1.{release}.txt"]:
+        yield f"crates/schema/generated: holds {', '.join(tables)}; tools/schema/generate.py makes 1.{release}"
+    features = tomllib.loads(world.text("Cargo.toml"))["workspace"]["dependencies"]["k8s-openapi"]["features"]
+    if features != [f"v1_{release}"]:
+        yield f"Cargo.toml: k8s-openapi has {features}; the type table is of 1.{release}"
+    # cli-utils, which judges readiness, brings the release that it was built with.
+    judges = [p for p in world.files if p.endswith("/go.mod") and "sigs.k8s.io/cli-utils" not in world.text(p)]
+    for path in judges:
+        for module, minor in re.findall(r"^\s*(?:require )?(k8s\.io/\w+) v0\.(\d+)\.", world.text(path), re.M):
+            if minor != release and module in ("k8s.io/api", "k8s.io/apimachinery"):
+                yield f"{path}: {module} is of 1.{minor}; the type table is of 1.{release}"
+
+
 # --- what comes in from outside
 
 
@@ -438,6 +462,8 @@ RULES = [
     the_map_is_true,
     the_client_library_has_one_holder,
     manifests_inherit,
+    workspace_holds_what_is_used,
+    there_is_one_kubernetes_release,
     dependencies_may_come_in,
     every_file_says_what_it_is_for,
     lints_are_silenced_with_a_reason,
