@@ -12,13 +12,16 @@ use serde_json::{Value, json};
 use super::events::Event;
 use super::{Again, Controller, Ctx, Item, pods, workload};
 use crate::kind::{KindId, well_known::*};
-use crate::object::Stored;
+use crate::object::{Key, Stored};
 use crate::registry::{Actor, DeleteOptions, Part, Propagation};
 use crate::status::ApiError;
 use crate::store::{Change, State};
 
-/// More missed starts than this are reported and passed over.
+/// More missed starts than this are reported.
 const MANY_MISSED: usize = 100;
+
+/// A look comes this long after its time, so that it is surely past (nextScheduleDelta).
+const DELTA: Duration = Duration::from_millis(100);
 
 /// Starts Jobs when their time comes.
 #[derive(Debug, Default)]
@@ -86,30 +89,50 @@ impl Cron<'_> {
     /// Status from what runs and what ended since the last look.
     fn observe(&self, jobs: &[Arc<Stored>], running: &[Arc<Stored>]) -> Value {
         let mut status = if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
-        let was_active = |uid: &str| {
-            let mut active = self.value["status"]["active"].as_array().into_iter().flatten();
-            active.any(|a| a["uid"] == *uid)
-        };
-        for job in jobs.iter().filter(|j| was_active(&j.uid)) {
+        let active = self.value["status"]["active"].as_array().cloned().unwrap_or_default();
+        let was_active = |uid: &str| active.iter().any(|a| a["uid"] == *uid);
+        for job in jobs {
             let value = job.value();
-            let Some(how) = ended(&value) else { continue };
-            let text = format!("Saw completed job: {}, condition: {how}", job.key.name);
-            Event::normal(&self.actor.manager, "SawCompletedJob", &text).record(self.ctx.cluster, &self.object);
+            let known = was_active(&job.uid);
+            let Some(how) = ended(&value) else {
+                if !known {
+                    let text = format!("Saw a job that the controller did not create or forgot: {}", job.key.name);
+                    Event::warning(&self.actor.manager, "UnexpectedJob", &text).record(self.ctx.cluster, &self.object);
+                }
+                continue;
+            };
+            if known {
+                let text = format!("Saw completed job: {}, condition: {how}", job.key.name);
+                Event::normal(&self.actor.manager, "SawCompletedJob", &text).record(self.ctx.cluster, &self.object);
+            }
             let at = value["status"]["completionTime"].as_str().filter(|_| how == "Complete");
             if let Some(at) = at.filter(|a| status["lastSuccessfulTime"].as_str().is_none_or(|last| last < *a)) {
                 status["lastSuccessfulTime"] = at.into();
             }
         }
-        set_active(&mut status, running.iter().map(|j| reference(j)).collect());
+        for lost in active.iter().filter(|a| !jobs.iter().any(|j| a["uid"] == *j.uid)) {
+            let text = format!("Active job went missing: {}", lost["name"].as_str().unwrap_or_default());
+            Event::normal(&self.actor.manager, "MissingJob", &text).record(self.ctx.cluster, &self.object);
+        }
+        let known = running.iter().filter(|j| was_active(&j.uid)).map(|j| reference(j)).collect();
+        set_active(&mut status, known);
         status
     }
 
+    /// The schedule and its zone; one that cannot be read is reported.
     fn schedule(&self) -> Option<(Schedule, Option<&str>)> {
+        let zone = self.value["spec"]["timeZone"].as_str();
+        if let Some((name, error)) = zone.and_then(|z| Some((z, kiban_base::cron::check_time_zone(z).err()?))) {
+            let text = format!("invalid timeZone: {name:?}: {error}");
+            Event::warning(&self.actor.manager, "UnknownTimeZone", &text).record(self.ctx.cluster, &self.object);
+            return None;
+        }
         let text = self.value["spec"]["schedule"].as_str()?;
-        match Schedule::parse(text) {
-            Ok(schedule) => Some((schedule, self.value["spec"]["timeZone"].as_str())),
+        // A zone inside the schedule is no longer taken, but honoured where an old one has it.
+        match Schedule::parse_with_zone(text) {
+            Ok(schedule) => Some((schedule, zone)),
             Err(e) => {
-                let text = format!("unparseable schedule: {text} : {e}");
+                let text = format!("unparseable schedule: {text:?} : {e}");
                 Event::warning(&self.actor.manager, "UnparseableSchedule", &text).record(self.ctx.cluster, &self.object);
                 None
             }
@@ -124,68 +147,86 @@ impl Cron<'_> {
         let Some((schedule, zone)) = self.schedule() else { return Ok(None) };
         let now = self.ctx.now;
         let next = |after: Timestamp| schedule.next_after(after, zone);
-        let again = next(now).map(|t| t.since(now) + Duration::from_millis(1));
-        let Some(due) = self.latest_due(&next) else { return Ok(again) };
+        let Some(due) = self.latest_due(&next) else {
+            let first = next(self.last_scheduled().unwrap_or(self.object.created));
+            return Ok(first.map(|t| t.since(now) + DELTA));
+        };
+        let again = next(due).map(|t| t.since(now) + DELTA);
         if let Some(limit) = spec["startingDeadlineSeconds"].as_i64()
             && now > due + Duration::from_secs(limit.unsigned_abs())
         {
-            let text = format!("Missed scheduled time to start a job: {}", due.rfc3339());
+            let text = format!("Missed scheduled time to start a job: {}", rfc1123(due));
             Event::warning(&self.actor.manager, "MissSchedule", &text).record(self.ctx.cluster, &self.object);
             return Ok(again);
         }
+        let name = self.job_name(due);
+        let active = status["active"].as_array().cloned().unwrap_or_default();
+        if active.iter().any(|a| a["name"] == *name) || self.last_scheduled() == Some(due) {
+            return Ok(again);
+        }
         match spec["concurrencyPolicy"].as_str() {
-            Some("Forbid") if !running.is_empty() => {
+            Some("Forbid") if !active.is_empty() => {
                 let text = "Not starting job because prior execution is running and concurrency policy is Forbid";
                 Event::normal(&self.actor.manager, "JobAlreadyActive", text).record(self.ctx.cluster, &self.object);
                 return Ok(again);
             }
             Some("Replace") => {
-                for job in running {
+                for job in running.iter().filter(|j| active.iter().any(|a| a["uid"] == *j.uid)) {
                     self.delete(job)?;
                 }
                 set_active(status, Vec::new());
             }
             _ => {}
         }
-        if let Some(job) = self.start(due)? {
-            let mut active = status["active"].as_array().cloned().unwrap_or_default();
-            active.push(reference(&job));
-            set_active(status, active);
-        }
+        let Some(job) = self.start(&name, due)? else { return Ok(again) };
+        let mut active = status["active"].as_array().cloned().unwrap_or_default();
+        active.push(reference(&job));
+        set_active(status, active);
         status["lastScheduleTime"] = due.rfc3339().into();
         Ok(again)
     }
 
-    /// The last time at which a Job should have started and has not.
-    fn latest_due(&self, next: &dyn Fn(Timestamp) -> Option<Timestamp>) -> Option<Timestamp> {
-        let last = self.value["status"]["lastScheduleTime"].as_str().and_then(Timestamp::parse);
-        let mut earliest = last.unwrap_or(self.object.created);
-        if let Some(limit) = self.value["spec"]["startingDeadlineSeconds"].as_i64() {
-            earliest = earliest.max(self.ctx.now - Duration::from_secs(limit.unsigned_abs()));
-        }
-        let mut due = None;
-        let mut at = next(earliest);
-        let mut missed = 0;
-        while let Some(time) = at.filter(|t| *t <= self.ctx.now) {
-            due = Some(time);
-            missed += 1;
-            if missed > MANY_MISSED {
-                let text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
-                Event::warning(&self.actor.manager, "TooManyMissedTimes", text).record(self.ctx.cluster, &self.object);
-                // Go on from close to now instead of walking through every missed time.
-                at = next((self.ctx.now - Duration::from_secs(3_600)).max(time));
-                missed = 0;
-            } else {
-                at = next(time);
-            }
-        }
-        due
+    fn last_scheduled(&self) -> Option<Timestamp> {
+        self.value["status"]["lastScheduleTime"].as_str().and_then(Timestamp::parse)
     }
 
-    fn start(&self, due: Timestamp) -> Result<Option<Arc<Stored>>, ApiError> {
+    /// One name a scheduled minute: a second start of the same one is refused by its name.
+    fn job_name(&self, due: Timestamp) -> String {
+        format!("{}-{}", self.object.key.name, due.secs() / 60)
+    }
+
+    /// The last time at which a Job should have started and has not.
+    fn latest_due(&self, next: &dyn Fn(Timestamp) -> Option<Timestamp>) -> Option<Timestamp> {
+        let now = self.ctx.now;
+        let mut earliest = self.last_scheduled().unwrap_or(self.object.created);
+        if let Some(limit) = self.value["spec"]["startingDeadlineSeconds"].as_i64() {
+            earliest = earliest.max(now - Duration::from_secs(limit.unsigned_abs()));
+        }
+        let is_past = |t: &Timestamp| *t <= now;
+        let mut due = next(earliest).filter(is_past)?;
+        for _ in 0..MANY_MISSED {
+            match next(due).filter(is_past) {
+                Some(later) => due = later,
+                None => return Some(due),
+            }
+        }
+        let text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
+        Event::warning(&self.actor.manager, "TooManyMissedTimes", text).record(self.ctx.cluster, &self.object);
+        // The next time after T is past exactly while T lies before the last one: found by halves.
+        let (mut before, mut after) = (due.secs(), now.secs() + 1);
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            match next(Timestamp::from_secs(middle)).filter(is_past) {
+                Some(time) => (due, before) = (time, middle),
+                None => after = middle,
+            }
+        }
+        Some(due)
+    }
+
+    /// Makes the Job of a scheduled time; `None` where there is nothing more to note of it.
+    fn start(&self, name: &str, due: Timestamp) -> Result<Option<Arc<Stored>>, ApiError> {
         let template = &self.value["spec"]["jobTemplate"];
-        // One name a scheduled minute: a second start of the same one is refused by its name.
-        let name = format!("{}-{}", self.object.key.name, due.secs() / 60);
         let mut annotations = template["metadata"]["annotations"].clone();
         annotations["batch.kubernetes.io/cronjob-scheduled-timestamp"] = due.rfc3339().into();
         let job = json!({
@@ -201,7 +242,13 @@ impl Cron<'_> {
                 Event::normal(&self.actor.manager, "SuccessfulCreate", &text).record(self.ctx.cluster, &self.object);
                 Ok(Some(job))
             }
-            Err(e) if e.reason == "AlreadyExists" => Ok(None),
+            // Made before a restart and not yet in the status, or somebody else's.
+            Err(e) if e.reason == "AlreadyExists" => {
+                let key = Key::new(self.object.key.namespace.clone(), name);
+                let found = self.ctx.cluster.get(*JOB, &key);
+                Ok(found.filter(|j| j.controller().is_some_and(|c| c.uid == self.object.uid)))
+            }
+            Err(e) if pods::is_terminating(&e) => Ok(None),
             Err(e) => {
                 let text = format!("Error creating job: {e}");
                 Event::warning(&self.actor.manager, "FailedCreate", &text).record(self.ctx.cluster, &self.object);
@@ -236,6 +283,12 @@ impl Cron<'_> {
             Err(e) => Err(e),
         }
     }
+}
+
+/// `Mon, 02 Jan 2006 15:04:05 +0000`.
+fn rfc1123(time: Timestamp) -> String {
+    let zoned = jiff::Timestamp::from_second(time.secs()).map(|t| t.to_zoned_datetime(jiff::tz::TimeZone::UTC));
+    zoned.map_or_else(|_| time.rfc3339(), |t| t.strftime("%a, %d %b %Y %H:%M:%S %z").to_string())
 }
 
 fn reference(job: &Stored) -> Value {

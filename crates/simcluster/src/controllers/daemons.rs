@@ -69,7 +69,7 @@ impl Controller for DaemonSets {
         let actor = Actor::new(self.name());
         let selector = workload::selector_of(*DAEMON_SET, &value);
         pods::claim(ctx, &state, object, &selector, (&self.orphans, &|_| true), &actor)?;
-        let history = revisions::of(&state, object);
+        let history = revisions::claim(ctx, &state, object, &selector, &actor)?;
         let (update, collisions) = revisions::ensure(ctx, object, &value, &history, STYLE, &actor)?;
         let hash = STYLE.mark(&update).to_owned();
         let set = Set { ctx, object: object.clone(), value, actor, hash };

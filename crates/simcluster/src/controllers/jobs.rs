@@ -9,6 +9,7 @@ mod indexes;
 mod policy;
 mod tally;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,12 @@ const BURST: usize = 500;
 #[derive(Debug, Default)]
 pub struct Jobs {
     orphans: Orphans,
+    noticed: RefCell<Noticed>,
 }
+
+/// When pods were first seen to have failed, by Job and pod. It only makes waits right: statuses tell
+/// times in whole seconds, and of pods that are gone nothing. After a restart they are shorter.
+type Noticed = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Timestamp>>;
 
 impl Controller for Jobs {
     fn name(&self) -> &'static str {
@@ -55,6 +61,7 @@ impl Controller for Jobs {
         if object.kind == *JOB {
             items.push(Item { kind: *JOB, key: object.key.clone() });
             if change.deleted {
+                self.noticed.borrow_mut().remove(&object.uid);
                 let left = state.children(&object.uid).filter(|p| p.kind == *POD);
                 items.extend(left.map(|p| Item { kind: *POD, key: p.key.clone() }));
             }
@@ -85,8 +92,9 @@ impl Controller for Jobs {
         if value["spec"]["managedBy"].as_str().is_some_and(|m| m != MANAGER) {
             return Ok(None);
         }
-        let run = Run { ctx, object: object.clone(), actor, value };
+        let run = Run { ctx, object: object.clone(), actor, value, noticed: &self.noticed };
         if run.finished().is_some() {
+            self.noticed.borrow_mut().remove(&object.uid);
             run.let_go(&pods::owned(&state, object).cloned().collect::<Vec<_>>())?;
             return if object.deleting { Ok(None) } else { run.expire() };
         }
@@ -125,6 +133,7 @@ struct Run<'a> {
     object: Arc<Stored>,
     value: Value,
     actor: Actor,
+    noticed: &'a RefCell<Noticed>,
 }
 
 /// A condition that ends a Job: type, reason, message. The types are those that come before the pods are

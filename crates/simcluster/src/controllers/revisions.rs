@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use kiban_base::selector::LabelSelector;
 use serde_json::{Value, json};
 
 use super::{Ctx, pods};
@@ -60,11 +61,27 @@ pub fn hash(value: &Value, salt: i64) -> String {
     out
 }
 
-/// The revisions of a set, oldest first.
-pub fn of(state: &State, owner: &Stored) -> Vec<Arc<Stored>> {
+/// The revisions of a set, oldest first; orphans that its selector matches are adopted.
+///
+/// # Errors
+/// What the API answers, apart from 404.
+pub fn claim(
+    ctx: &Ctx<'_>,
+    state: &State,
+    owner: &Stored,
+    selector: &LabelSelector,
+    actor: &Actor,
+) -> Result<Vec<Arc<Stored>>, ApiError> {
     let mut all: Vec<_> = pods::owned_of(state, owner, *CONTROLLER_REVISION).cloned().collect();
+    if !owner.deleting {
+        for orphan in state.range(*CONTROLLER_REVISION, &owner.key.namespace, None) {
+            if orphan.controller().is_none() && !orphan.deleting && selector.matches(&**orphan) {
+                all.extend(pods::adopt(ctx, owner, orphan, actor)?);
+            }
+        }
+    }
     all.sort_by_key(|r| number(r));
-    all
+    Ok(all)
 }
 
 /// The number of a revision.

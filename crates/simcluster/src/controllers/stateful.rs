@@ -56,7 +56,7 @@ impl Controller for StatefulSets {
         let selector = workload::selector_of(*STATEFUL_SET, &value);
         let member = |p: &Stored| ordinal_of(object, p).is_some();
         pods::claim(ctx, &state, object, &selector, (&self.orphans, &member), &actor)?;
-        let history = revisions::of(&state, object);
+        let history = revisions::claim(ctx, &state, object, &selector, &actor)?;
         let (update, collisions) = revisions::ensure(ctx, object, &value, &history, STYLE, &actor)?;
         let pods = pods_by_ordinal(&ctx.state(), object);
         let set = Set { ctx, object: object.clone(), actor, update, collisions, history, pods, value };
@@ -179,16 +179,20 @@ impl Set<'_> {
         let max = pods::scaled(&strategy["rollingUpdate"]["maxUnavailable"], replicas, false).unwrap_or(1).max(1);
         let wanted = self.ordinals();
         let mut unavailable = 0;
-        for (ordinal, pod) in self.pods.iter().rev().filter(|(o, _)| wanted.contains(o)) {
+        for ordinal in wanted.rev() {
+            let Some(pod) = self.pods.get(&ordinal) else {
+                unavailable += 1;
+                continue;
+            };
             let outdated = pod.label(POD_LABEL) != Some(STYLE.mark(&self.update));
-            if outdated && *ordinal >= self.partition() && !pod.deleting {
+            if unavailable >= max {
+                return Ok(());
+            }
+            if outdated && ordinal >= self.partition() && !pod.deleting {
                 self.delete(pod)?;
                 unavailable += 1;
             } else if !self.is_healthy(pod) {
                 unavailable += 1;
-            }
-            if unavailable >= max {
-                return Ok(());
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::controllers;
 use crate::engine::Engine;
-use crate::kind::{KindId, well_known::*};
+use crate::kind::{KindId, kind_id, well_known::*};
 use crate::nodes;
 use crate::object::{Key, Stored};
 use crate::registry::{Actor, Cluster, DeleteOptions, Part, Propagation};
@@ -50,7 +50,7 @@ impl World {
     pub fn with(config: Config) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::parse("2026-03-01T00:00:00Z").unwrap()));
         let cluster = Cluster::new(clock.clone(), config.seed);
-        crate::bootstrap::install(&cluster, config.listen).unwrap();
+        crate::bootstrap::install(&cluster, ([127, 0, 0, 1], 6443).into()).unwrap();
         nodes::register(&cluster, &config).unwrap();
         let engine = engine(&cluster, &config);
         let mut world = Self { clock, cluster, engine, config };

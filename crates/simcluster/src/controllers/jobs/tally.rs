@@ -97,7 +97,10 @@ impl Tally {
             let value = pod.value();
             let verdict = policy::judge(&run.value, &value);
             let tracked = pod.finalizers && has_tracking(&value);
-            let at = ended_at(pod, &value);
+            let ended = ended_at(pod, &value);
+            let exact = if run.ctx.now.since(ended) < Duration::from_secs(1) { run.ctx.now } else { ended };
+            let mut noticed = run.noticed.borrow_mut();
+            let at = *noticed.entry(run.object.uid.clone()).or_default().entry(pod.uid.clone()).or_insert(exact);
             // A pod that was taken away by the Job itself is no failure.
             if tracked || digest.phase == Phase::Failed {
                 self.failures.push(Failure { pod: pod.clone(), value, verdict, tracked, at });
@@ -149,7 +152,9 @@ impl Tally {
 
     /// How long to wait before pods are made, because of the failures since the last success.
     pub(super) fn wait(&self, run: &Run<'_>) -> Again {
-        let mut since: Vec<_> = self.failures.iter().map(|f| f.at).filter(|at| Some(*at) > self.last_success).collect();
+        let noticed = run.noticed.borrow();
+        let all = noticed.get(&run.object.uid).into_iter().flat_map(|pods| pods.values().copied());
+        let mut since: Vec<_> = all.filter(|at| Some(*at) > self.last_success).collect();
         since.sort_unstable();
         wait_after(run, *since.last()?, since.len())
     }
