@@ -181,6 +181,20 @@ def workspace_holds_what_is_used(world):
         yield f"Cargo.toml: no crate uses the workspace's {name}"
 
 
+def crates_use_what_they_depend_on(world):
+    for name, package in world.members.items():
+        folder = pathlib.Path(package["manifest_path"]).parent.relative_to(ROOT).as_posix()
+        sources = {p: world.text(p) for p in world.code if p.startswith(folder + "/")}
+        for dep in package["dependencies"]:
+            word = re.compile(rf"\b{(dep['rename'] or dep['name']).replace('-', '_')}\b")
+            places = [p for p, text in sources.items() if word.search(OPAQUE.sub(blank, text))]
+            # Named by nobody, it says which release the client is built for.
+            if not places and (name, dep["name"]) != (CLIENT_HOLDER, "k8s-openapi"):
+                yield f"{folder}/Cargo.toml: {dep['name']} is not used"
+            elif places and dep["kind"] is None and all(world.is_test(p) or "/examples/" in p for p in places):
+                yield f"{folder}/Cargo.toml: {dep['name']} is used by tests alone: it is a dev-dependency"
+
+
 def there_is_one_kubernetes_release(world):
     """The type table, the Go libraries that judge it and the Rust types of the tests are of one release."""
     release = re.search(r'^RELEASE = "1\.(\d+)"', world.text("tools/schema/generate.py"), re.M)[1]
@@ -463,6 +477,7 @@ RULES = [
     the_client_library_has_one_holder,
     manifests_inherit,
     workspace_holds_what_is_used,
+    crates_use_what_they_depend_on,
     there_is_one_kubernetes_release,
     dependencies_may_come_in,
     every_file_says_what_it_is_for,

@@ -1,9 +1,10 @@
-//! Small vocabulary that every crate may use: quantities, durations, selectors, clock.
+//! Small vocabulary that every crate may use: quantities, durations, selectors, object ids, clock.
 
 pub mod clock;
 pub mod cron;
 pub mod duration;
 pub mod names;
+pub mod object;
 pub mod quantity;
 pub mod rng;
 pub mod selector;

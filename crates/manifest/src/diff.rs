@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use kiban_base::object::ObjectId;
 use serde_json::Value;
-
-use crate::id::ObjectId;
 
 mod fields;
 mod print;
@@ -120,7 +119,7 @@ pub fn risks(changes: &[Change]) -> BTreeSet<Risk> {
 }
 
 fn by_id<'a>(objects: impl IntoIterator<Item = &'a Value>) -> BTreeMap<ObjectId, &'a Value> {
-    objects.into_iter().filter_map(|object| Some((ObjectId::of(object)?, object))).collect()
+    objects.into_iter().filter_map(|object| Some((ObjectId::of(object).ok()?, object))).collect()
 }
 
 /// New objects that take the place of an old one under another hash: new id to old id.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use kiban_base::object::ObjectId;
 use kiban_model::origin::Origin;
 use kiban_model::problem::did_you_mean;
 use serde_json::Value;
 
-use crate::id::ObjectId;
 use crate::node::{Node, Source};
 use crate::output::Rendered;
 use crate::path::{self, Path, PathError};

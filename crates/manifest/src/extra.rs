@@ -1,5 +1,6 @@
 //! Objects that apps and the platform bring themselves, passed through.
 
+use kiban_base::object::{group_of, version_of};
 use kiban_model::origin::Origin;
 use kiban_model::problem::{Kind, Problem};
 use kiban_model::resolve::Resolution;
@@ -9,7 +10,6 @@ use serde_json::Value;
 
 use crate::check;
 use crate::facts::Facts;
-use crate::id::{group_of, version_of};
 use crate::laws::{Finding, Severity};
 use crate::node::{Node, Source};
 use crate::render::{LABEL_MANAGED_BY, MANAGER, Made, Object, Owner, identity_labels};

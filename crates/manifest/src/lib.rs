@@ -9,7 +9,6 @@ pub mod diff;
 pub mod explain;
 mod extra;
 pub mod facts;
-pub mod id;
 pub mod laws;
 pub mod node;
 mod output;
@@ -21,8 +20,9 @@ pub mod render;
 pub mod rules;
 
 pub use check::{SchemaFinding, against_schema};
+pub use kiban_base::object::ObjectId;
+
 pub use explain::{ExplainError, Explanation, explain};
-pub use id::ObjectId;
 pub use laws::{Finding, Severity};
 pub use output::{Escapes, Rendered, read_back, render, render_repo};
 pub use render::{Made, Object, Owner};

@@ -1,10 +1,10 @@
 //! From resolved apps to objects: which objects there are. What is in each is in the modules below.
 
+use kiban_base::object::{ObjectId, group_of};
 use kiban_model::resolved::Resolved;
 use serde_json::Value;
 
 use crate::facts::{Facts, Graph};
-use crate::id::ObjectId;
 use crate::node::Node;
 
 mod config;
@@ -103,7 +103,7 @@ impl Object {
         ObjectId {
             namespace: self.namespace().to_owned(),
             kind: self.kind().to_owned(),
-            group: crate::id::group_of(self.api_version()).to_owned(),
+            group: group_of(self.api_version()).to_owned(),
             name: self.name().to_owned(),
         }
     }

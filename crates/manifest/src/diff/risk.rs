@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use kiban_base::object::ObjectId;
 use serde_json::Value;
 
 use super::{Action, FieldChange, Risk};
-use crate::id::ObjectId;
 use crate::quantity;
 
 /// Kinds with a pod template under `spec.template`.

@@ -51,7 +51,7 @@ fn a_field_of_a_pod_template_restarts_pods_and_items_go_by_name() {
     check(
         &[deployment("a:1", "1Gi")],
         &[deployment("a:2", "1Gi")],
-        "~ Deployment checkout-prod/orders  [restarts pods]\n    \
+        "~ deployment.apps/orders in checkout-prod  [restarts pods]\n    \
          spec.template.spec.containers[orders].image: a:1 -> a:2\n0 added, 1 changed, 0 removed",
     );
 }
@@ -99,7 +99,7 @@ fn a_config_map_with_another_hash_is_the_same_one_changed() {
     check(
         &[config("0a1b2c3d4e", "info")],
         &[config("99aabbccdd", "debug")],
-        "~ ConfigMap checkout-prod/orders-config-99aabbccdd (was orders-config-0a1b2c3d4e)\n    \
+        "~ configmap/orders-config-99aabbccdd in checkout-prod (was orders-config-0a1b2c3d4e)\n    \
          data.LOG_LEVEL: info -> debug\n0 added, 1 changed, 0 removed",
     );
 }
@@ -117,9 +117,12 @@ fn markdown_puts_the_most_alarming_first_and_survives_backticks() {
     let changes = objects(&[deployment("a:1", "1Gi"), hpa(1, 2)], &[deployment("a:`2`", "1Gi")]);
     let page = markdown(&changes);
     let at = |needle: &str| page.find(needle).unwrap_or_else(|| panic!("{needle} in {page}"));
-    assert!(at("#### Remove HorizontalPodAutoscaler") < at("#### Change Deployment"));
+    assert!(at("#### Remove horizontalpodautoscaler.autoscaling/") < at("#### Change deployment.apps/"));
     assert!(page.contains("`` a:`2` ``"), "{page}");
-    assert!(page.contains("| deletes | `HorizontalPodAutoscaler checkout-prod/orders` |"), "{page}");
+    assert!(
+        page.contains("| deletes | `horizontalpodautoscaler.autoscaling/orders in checkout-prod` |"),
+        "{page}"
+    );
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

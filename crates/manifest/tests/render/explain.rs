@@ -10,7 +10,7 @@ fn a_value_comes_with_rule_reason_place_and_who_may_change_it() {
     let path = "deployment.spec.template.spec.terminationGracePeriodSeconds";
     let text = explain(&rendered, "orders", path).unwrap().to_string();
     for part in [
-        "Deployment checkout-prod/orders  (prod/orders/deployment-orders.yaml)",
+        "deployment.apps/orders in checkout-prod  (prod/orders/deployment-orders.yaml)",
         "spec.template.spec.terminationGracePeriodSeconds: 30",
         "shutdown.grace",
         "set in  orders/app.yaml:",

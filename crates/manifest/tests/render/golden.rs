@@ -131,12 +131,12 @@ fn a_difference_between_two_renders_of_the_shop_says_what_it_risks() {
     let changes = kiban_manifest::diff::objects(&moved(values(&prod)), &moved(values(&stg)));
     let text = kiban_manifest::diff::text(&changes);
     let blocks = [
-        "~ HorizontalPodAutoscaler checkout-prod/orders  [drops capacity]\n",
+        "~ horizontalpodautoscaler.autoscaling/orders in checkout-prod  [drops capacity]\n",
         "    spec.maxReplicas: 20 -> 4\n",
         "    metadata.annotations[\"kiban.dev/app\"].scale.to: 20 -> 4\n",
-        "~ Deployment checkout-prod/orders  [drops capacity, restarts pods]",
+        "~ deployment.apps/orders in checkout-prod  [drops capacity, restarts pods]",
         "spec.template.spec.containers[orders].resources.limits.memory: 2Gi -> 512Mi",
-        "~ ConfigMap checkout-prod/orders-config-",
+        "~ configmap/orders-config-",
     ];
     for block in blocks {
         assert!(text.contains(block), "{block:?} in\n{text}");

@@ -132,7 +132,7 @@ fn cases() -> Vec<Case> {
         case("schema", &[("a", "override: { \"Deployment.spec.template.spec.containers[a].name\": null }\n")], "a/app.yaml:10",
             "Container needs \"name\""),
         case("extra-objects", &[("a", "")], "a/extra/x.yaml:1", "no object: metadata.name is missing"),
-        case("duplicate", &[("a", "")], "a/extra/x.yaml:1", "Service checkout-prod/a is there already"),
+        case("duplicate", &[("a", "")], "a/extra/x.yaml:1", "service/a in checkout-prod is there already"),
         case("name-length", &[("a", "")], "a/extra/x.yaml:1", "has 254 characters, at most 253"),
     ]
 }
