@@ -54,7 +54,9 @@ impl Raw {
 pub fn client(sim: &Sim) -> Client {
     sim.block_on(async {
         let kubeconfig = kube::config::Kubeconfig::read_from(sim.kubeconfig()).unwrap();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+        // A refusal is what some tests are after, not what comes after minutes of trying again.
+        config.default_retry = false;
         Client::try_from(config).unwrap()
     })
 }
