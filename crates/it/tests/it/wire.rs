@@ -181,6 +181,12 @@ fn bad_patches_are_refused() {
     for body in [&b"{}"[..], b"\x00", b"- 1", b"apiVersion: v1\nkind: Secret\n", b"a: b: c"] {
         assert_eq!(wire.ask("PATCH", &target, apply, body).code, 400, "{}", String::from_utf8_lossy(body));
     }
+    // Found by fuzzing: metadata that is no map, and the name of another object that is there.
+    let absent = format!("{MAPS}/absent?fieldManager=me");
+    for metadata in ["1", "[]", "{name: m}"] {
+        let body = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {metadata}}}");
+        assert_eq!(wire.ask("PATCH", &absent, apply, body.as_bytes()).code, 400, "{body}");
+    }
     lives(&sim, &wire);
 }
 
