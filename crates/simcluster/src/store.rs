@@ -5,6 +5,9 @@
 //! cursor: a slow one is told 410, never buffered.
 
 use std::cell::RefCell;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
@@ -175,6 +178,8 @@ struct Log {
     entries: RwLock<Entries>,
     /// The revision of the last entry: what watchers wait on.
     last: watch::Sender<u64>,
+    max_bytes: usize,
+    min_entries: usize,
 }
 
 #[derive(Default)]
@@ -218,10 +223,17 @@ pub enum Write {
 impl Store {
     /// A store that starts from a state, with empty logs: a fork.
     pub fn from_state(state: State) -> Self {
+        Self::with_logs(state, LOG_BYTES, LOG_MIN_ENTRIES)
+    }
+
+    /// The same with logs of another size.
+    fn with_logs(state: State, max_bytes: usize, min_entries: usize) -> Self {
         let start = state.revision;
         let log = |_| Log {
             entries: RwLock::new(Entries { dropped: start, ..Entries::default() }),
             last: watch::Sender::new(start),
+            max_bytes,
+            min_entries,
         };
         Self { logs: (0..kind_count()).map(log).collect(), state: RwLock::new(state) }
     }
@@ -289,7 +301,7 @@ impl Log {
             let mut log = self.entries.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             log.bytes += change.new.json.len();
             log.changes.push_back(change);
-            while log.bytes > LOG_BYTES && log.changes.len() > LOG_MIN_ENTRIES {
+            while log.bytes > self.max_bytes && log.changes.len() > self.min_entries {
                 if let Some(gone) = log.changes.pop_front() {
                     log.bytes -= gone.new.json.len();
                     log.dropped = gone.revision;
@@ -314,7 +326,7 @@ impl Log {
         let unread: usize = log.changes.range(first..).map(|c| c.new.json.len()).sum();
         // A share of a whole: what is lost beyond 2^53 bytes does not matter.
         #[allow(clippy::cast_precision_loss)]
-        let share = unread as f64 / LOG_BYTES as f64;
+        let share = unread as f64 / self.max_bytes as f64;
         share
     }
 }

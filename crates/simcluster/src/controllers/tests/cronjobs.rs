@@ -62,7 +62,7 @@ fn zones_move_the_hour() {
         ("America/New_York", "2026-03-01T08:00:00Z"),
         ("Etc/UTC", "2026-03-01T03:00:00Z"),
     ] {
-        let mut world = World::realistic(1);
+        let mut world = World::realistic(0);
         world.create(*CRON_JOB, cron("0 3 * * *", &json!({"timeZone": zone}), "10s"));
         world.secs(86_400);
         assert_eq!(starts(&world), [due], "{zone}");
@@ -71,7 +71,7 @@ fn zones_move_the_hour() {
 
 #[test]
 fn an_hour_that_the_clock_leaves_out_has_no_start() {
-    let mut world = World::realistic(1);
+    let mut world = World::realistic(0);
     world.clock.set(Timestamp::parse("2026-03-07T12:00:00Z").unwrap());
     world.create(*CRON_JOB, cron("30 2 * * *", &json!({"timeZone": "America/New_York"}), "10s"));
     world.secs(3 * 86_400);
@@ -111,7 +111,7 @@ fn overlaps_are_as_the_policy_says() {
 
 #[test]
 fn a_suspended_cron_job_starts_nothing_and_catches_up_once() {
-    let mut world = World::realistic(1);
+    let mut world = World::realistic(0);
     world.create(*CRON_JOB, cron("*/10 * * * *", &json!({"suspend": true}), "10s"));
     world.secs(3_650);
     assert!(starts(&world).is_empty());
@@ -123,7 +123,7 @@ fn a_suspended_cron_job_starts_nothing_and_catches_up_once() {
 #[test]
 fn a_start_missed_by_more_than_the_deadline_is_let_go() {
     for (deadline, started) in [(60, false), (600, true)] {
-        let mut world = World::realistic(1);
+        let mut world = World::realistic(0);
         world.create(*CRON_JOB, cron("0 * * * *", &json!({"suspend": true, "startingDeadlineSeconds": deadline}), "10s"));
         world.secs(3_600 + 300);
         world.change(*CRON_JOB, "tick", |c| c["spec"]["suspend"] = false.into());
