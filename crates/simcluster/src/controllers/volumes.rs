@@ -19,6 +19,15 @@ pub const PROVISIONER: &str = "sim.kiban.dev/instant";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
+/// The finalizer that holds a claim while a pod uses it, and a volume while a claim is bound to it.
+pub fn protection(kind: KindId) -> Option<&'static str> {
+    match kind {
+        k if k == *PERSISTENT_VOLUME_CLAIM => Some("kubernetes.io/pvc-protection"),
+        k if k == *PERSISTENT_VOLUME => Some("kubernetes.io/pv-protection"),
+        _ => None,
+    }
+}
+
 /// Binds claims, and removes volumes whose claim is gone.
 #[derive(Debug, Default)]
 pub struct Volumes;
@@ -44,7 +53,7 @@ impl Controller for Volumes {
             items.push(Item { kind: *PERSISTENT_VOLUME, key: object.key.clone() });
         } else if object.kind == *STORAGE_CLASS {
             items.extend(state.objects(*PERSISTENT_VOLUME_CLAIM).keys().map(|k| claim(k.clone())));
-        } else if change.old.is_none() && !state.objects(*PERSISTENT_VOLUME_CLAIM).is_empty() {
+        } else if (change.old.is_none() || change.deleted) && !state.objects(*PERSISTENT_VOLUME_CLAIM).is_empty() {
             let claims = claims_of(&object.value());
             items.extend(claims.into_iter().map(|n| claim(Key::new(object.key.namespace.clone(), n))));
         }
@@ -54,14 +63,49 @@ impl Controller for Volumes {
         let state = ctx.state();
         let Some(object) = state.get(item.kind, &item.key) else { return Ok(None) };
         let actor = Actor::new(self.name());
-        if item.kind == *PERSISTENT_VOLUME {
-            return reclaim(ctx, &state, object, &actor).map(|()| None);
+        if object.deleting {
+            return let_go(ctx, &state, object).map(|()| None);
         }
-        if !object.deleting {
+        if item.kind == *PERSISTENT_VOLUME {
+            reclaim(ctx, &state, object, &actor)?;
+        } else {
             bind(ctx, &state, object, &actor)?;
         }
         Ok(None)
     }
+}
+
+/// Takes the protection from a deleted claim or volume that nothing uses.
+///
+/// Contract: Kubernetes pkg/controller/volume/pvcprotection and pvprotection: a pod without a node
+/// does not count, for no kubelet will start it.
+fn let_go(ctx: &Ctx<'_>, state: &State, object: &Stored) -> Result<(), ApiError> {
+    let Some(finalizer) = protection(object.kind).filter(|_| object.finalizers) else { return Ok(()) };
+    let used = if object.kind == *PERSISTENT_VOLUME {
+        object.value()["spec"]["claimRef"]["uid"].as_str().is_some_and(|uid| state.by_uid(uid).is_some())
+    } else {
+        users(state, object).any(|p| p.pod.is_some_and(|d| d.bound))
+    };
+    if used {
+        return Ok(());
+    }
+    let actor = Actor::new("persistentvolume-protection-controller");
+    ctx.cluster.modify(object.kind, &object.key, Part::Sub("protection"), &actor, |value| {
+        if let Some(all) = value["metadata"]["finalizers"].as_array_mut() {
+            all.retain(|f| f != finalizer);
+        }
+    })?;
+    Ok(())
+}
+
+/// The pods that mount a claim.
+fn users<'a>(state: &'a State, claim: &'a Stored) -> impl Iterator<Item = &'a std::sync::Arc<Stored>> {
+    // Most pods can be passed over without reading them whole.
+    let named = format!("\"claimName\":{}", Value::from(&*claim.key.name));
+    state
+        .range(*POD, &claim.key.namespace, None)
+        .filter(move |p| std::str::from_utf8(&p.json).is_ok_and(|text| text.contains(&named)))
+        .filter(|p| claims_of(&p.value()).iter().any(|c| **c == *claim.key.name))
 }
 
 /// Names of the claims that a pod mounts.
@@ -90,9 +134,7 @@ fn bind(ctx: &Ctx<'_>, state: &State, claim: &Stored, actor: &Actor) -> Result<(
         return Ok(());
     }
     let waits = class_value["volumeBindingMode"] == "WaitForFirstConsumer";
-    let consumer = state
-        .range(*POD, &claim.key.namespace, None)
-        .find(|p| claims_of(&p.value()).iter().any(|c| **c == *claim.key.name));
+    let consumer = users(state, claim).next();
     if waits && consumer.is_none() {
         let text = "waiting for first consumer to be created before binding";
         Event::normal("persistentvolume-controller", "WaitForFirstConsumer", text).record(ctx.cluster, claim);

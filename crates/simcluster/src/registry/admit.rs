@@ -7,9 +7,10 @@ use std::sync::PoisonError;
 
 use kiban_kinds::prepare::admission::{self, PriorityClass, Refused};
 use kiban_kinds::prepare::service::{self, ServicePool};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Cluster, refuse};
+use crate::controllers::volumes;
 use crate::kind::{KindId, well_known};
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -133,6 +134,15 @@ impl ServicePool for Allocations {
     }
 }
 
+/// Adds a finalizer that holds an object for as long as it is used (StorageObjectInUseProtection).
+fn protect(value: &mut Value, finalizer: &str) {
+    match value["metadata"]["finalizers"].as_array_mut() {
+        Some(all) if all.iter().any(|f| f == finalizer) => {}
+        Some(all) => all.push(finalizer.into()),
+        None => value["metadata"]["finalizers"] = json!([finalizer]),
+    }
+}
+
 impl Cluster {
     /// What creation adds or refuses, given the rest of the cluster.
     pub(super) fn admit_create(&self, kind: KindId, value: &mut Value) -> Result<Taken, ApiError> {
@@ -144,6 +154,9 @@ impl Cluster {
                 let name = value["metadata"]["name"].as_str().unwrap_or_default();
                 ApiError::forbidden(kind, name, &why.to_string())
             })?;
+        }
+        if let Some(finalizer) = volumes::protection(kind) {
+            protect(value, finalizer);
         }
         Ok(Taken::default())
     }
