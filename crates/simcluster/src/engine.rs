@@ -4,14 +4,16 @@
 //! Tests call [`Engine::settle`] and move a manual clock; a live cluster calls [`Engine::run`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use kiban_base::clock::Timestamp;
 use tokio::sync::watch;
 
-use crate::controllers::{Controller, Ctx, Item};
+use crate::controllers::{Again, Controller, Ctx, Item};
 use crate::kind::KindId;
 use crate::registry::Cluster;
+use crate::status::ApiError;
 
 /// First and last wait before a failed item is tried again (client-go's rate limiter: 5 ms doubling).
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
@@ -123,7 +125,7 @@ impl Engine {
     fn call(&mut self, index: usize, item: Item) {
         let ctx = Ctx { cluster: &self.cluster, now: self.cluster.now(), fast: self.fast };
         let worker = &mut self.workers[index];
-        let again = match worker.controller.reconcile(&ctx, &item) {
+        let again = match guarded(worker.controller.as_mut(), &ctx, &item) {
             Ok(again) => {
                 worker.failures.remove(&item);
                 again
@@ -188,6 +190,15 @@ impl Engine {
             });
         }
     }
+}
+
+/// Calls a controller; a panic in it is a failure of this one item, tried again like any other.
+fn guarded(controller: &mut dyn Controller, ctx: &Ctx<'_>, item: &Item) -> Result<Again, ApiError> {
+    let call = AssertUnwindSafe(|| controller.reconcile(ctx, item));
+    catch_unwind(call).unwrap_or_else(|_| {
+        tracing::error!(controller = controller.name(), item = %item.key, "panicked");
+        Err(ApiError::new(500, "InternalError", "the controller panicked"))
+    })
 }
 
 /// Ends when any of the logs has grown.
