@@ -60,7 +60,9 @@ impl Controller for Replicas {
         let active: Vec<_> = mine.iter().filter(|p| pods::is_active(p)).cloned().collect();
         let outcome = if owner.deleting { Ok(()) } else { scale(ctx, &state, owner, &value, &active, &actor) };
         let failure = outcome.as_ref().err().map(|e| (wanted(&value) > active.len(), e));
-        update_status(ctx, owner, &value, &active, failure, &actor)?;
+        let going = |p: &&Arc<Stored>| p.deleting && !p.pod.is_some_and(|d| d.phase.is_terminal());
+        let terminating = mine.iter().filter(going).count();
+        update_status(ctx, owner, &value, (&active, terminating), failure, &actor)?;
         outcome?;
         let min_ready = value["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
         Ok(active.iter().filter_map(|p| pods::becomes_available(p, min_ready, ctx.now)).min())
@@ -159,7 +161,7 @@ fn update_status(
     ctx: &Ctx<'_>,
     owner: &Stored,
     value: &Value,
-    active: &[Arc<Stored>],
+    (active, terminating): (&[Arc<Stored>], usize),
     failure: Option<(bool, &ApiError)>,
     actor: &Actor,
 ) -> Result<(), ApiError> {
@@ -178,6 +180,9 @@ fn update_status(
         ("availableReplicas", active.iter().filter(|p| pods::is_available(p, min_ready, ctx.now)).count()),
     ] {
         set_count(&mut status, field, count(number));
+    }
+    if owner.kind == *REPLICA_SET {
+        status["terminatingReplicas"] = count(terminating).into();
     }
     status["observedGeneration"] = value["metadata"]["generation"].clone();
     match failure {

@@ -177,23 +177,25 @@ impl Set<'_> {
         }
         let replicas = i64::try_from(self.ordinals().count()).unwrap_or(0);
         let max = pods::scaled(&strategy["rollingUpdate"]["maxUnavailable"], replicas, false).unwrap_or(1).max(1);
-        let wanted = self.ordinals();
-        let mut unavailable = 0;
-        for ordinal in wanted.rev() {
-            let Some(pod) = self.pods.get(&ordinal) else {
-                unavailable += 1;
+        // A pod that is yet to be made is not available either.
+        let is_down = |ordinal: i64| self.pods.get(&ordinal).is_none_or(|p| !self.is_healthy(p));
+        let down = i64::try_from(self.ordinals().filter(|o| is_down(*o)).count()).unwrap_or(0);
+        let mut room = max - down;
+        let outdated: Vec<_> = self
+            .ordinals()
+            .rev()
+            .filter(|o| *o >= self.partition())
+            .filter_map(|o| self.pods.get(&o))
+            .filter(|p| p.label(POD_LABEL) != Some(STYLE.mark(&self.update)) && !p.deleting)
+            .collect();
+        for pod in outdated {
+            // In parallel an old pod that is down already costs nothing; in order, it blocks.
+            let costs = !self.is_parallel() || self.is_healthy(pod);
+            if costs && room <= 0 {
                 continue;
-            };
-            let outdated = pod.label(POD_LABEL) != Some(STYLE.mark(&self.update));
-            if unavailable >= max {
-                return Ok(());
             }
-            if outdated && ordinal >= self.partition() && !pod.deleting {
-                self.delete(pod)?;
-                unavailable += 1;
-            } else if !self.is_healthy(pod) {
-                unavailable += 1;
-            }
+            self.delete(pod)?;
+            room -= i64::from(costs);
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub(super) fn status(rollout: &Rollout<'_>, sets: &Sets, look: Look) -> Value {
             status[field] = number.into();
         }
     }
+    status["terminatingReplicas"] = sum(|s| s.terminating).into();
     status["observedGeneration"] = rollout.value["metadata"]["generation"].clone();
     let (_, unavailable) = rollout.bounds();
     let availability = if available >= rollout.replicas() - unavailable {

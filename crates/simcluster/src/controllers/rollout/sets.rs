@@ -42,6 +42,8 @@ pub(super) struct Set {
     pub(super) ready: i64,
     /// `status.availableReplicas`.
     pub(super) available: i64,
+    /// `status.terminatingReplicas`.
+    pub(super) terminating: i64,
 }
 
 impl Set {
@@ -53,6 +55,7 @@ impl Set {
             observed_replicas: status("replicas"),
             ready: status("readyReplicas"),
             available: status("availableReplicas"),
+            terminating: status("terminatingReplicas"),
             object,
             value,
         }

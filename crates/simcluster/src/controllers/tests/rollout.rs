@@ -232,6 +232,20 @@ fn pods_count_after_min_ready_seconds() {
 }
 
 #[test]
+fn pods_on_their_way_out_are_told_apart() {
+    let mut world = World::realistic(2);
+    let slow = template("web", &json!({"sim.kiban.dev/stop-for": "20s"}));
+    world.create(*DEPLOYMENT, deployment(3, &json!({"template": slow})));
+    world.secs(60);
+    assert_eq!(web(&world)["status"]["terminatingReplicas"], 0);
+    world.change(*DEPLOYMENT, "web", |d| d["spec"]["replicas"] = 1.into());
+    world.secs(5);
+    assert_eq!(counts(&web(&world), ["replicas", "terminatingReplicas"]), [1, 2]);
+    world.secs(60);
+    assert_eq!(web(&world)["status"]["terminatingReplicas"], 0);
+}
+
+#[test]
 fn recreate_starts_when_the_last_old_pod_is_gone() {
     let mut world = World::realistic(2);
     world.create(*DEPLOYMENT, deployment(2, &json!({"strategy": {"type": "Recreate"}})));

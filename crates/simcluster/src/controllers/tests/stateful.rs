@@ -197,6 +197,19 @@ fn max_unavailable_replaces_several_at_once() {
 }
 
 #[test]
+fn in_parallel_an_update_goes_past_old_pods_that_are_broken() {
+    let mut world = World::realistic(2);
+    let mut object = db(3, &json!({"podManagementPolicy": "Parallel"}));
+    object["spec"]["template"]["metadata"]["annotations"] = json!({"sim.kiban.dev/image-missing": "true"});
+    world.create(*STATEFUL_SET, object);
+    world.secs(60);
+    assert_eq!(counts(&set(&world), COUNTS), [3, 0, 0, 3, 3]);
+    world.change(*STATEFUL_SET, "db", |s| s["spec"]["template"]["metadata"]["annotations"] = json!({}));
+    world.secs(60);
+    assert_eq!(counts(&set(&world), COUNTS), [3, 3, 3, 3, 3]);
+}
+
+#[test]
 fn a_broken_pod_blocks_those_after_it_until_it_is_deleted() {
     let mut world = World::realistic(2);
     world.create(*STATEFUL_SET, db(3, &json!({})));
