@@ -12,6 +12,7 @@ mod namespaces;
 mod replicas;
 mod rollout;
 mod stateful;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;

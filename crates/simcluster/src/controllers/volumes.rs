@@ -1,8 +1,10 @@
-//! Volumes: claims are bound to a volume made for them, at once.
+//! Volumes: claims are bound to a volume that is there, or to one made for them at once.
 //!
 //! Contract: the states of Kubernetes pkg/controller/volume/persistentvolume; there is no storage
-//! behind it. Only classes of the embedded provisioner are served, so that a claim of an unknown
-//! class stays Pending as it would on a real cluster.
+//! behind it. Volumes are made only for classes of the embedded provisioner, so that a claim of an
+//! unknown class stays Pending as it would on a real cluster.
+
+mod matching;
 
 use serde_json::{Value, json};
 
@@ -17,6 +19,11 @@ use crate::store::{Change, State};
 /// The provisioner whose classes are served.
 pub const PROVISIONER: &str = "sim.kiban.dev/instant";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
+
+/// Who reports about claims.
+const REPORTER: &str = "persistentvolume-controller";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// The finalizer that holds a claim while a pod uses it, and a volume while a claim is bound to it.
@@ -51,6 +58,10 @@ impl Controller for Volumes {
             }
         } else if object.kind == *PERSISTENT_VOLUME {
             items.push(Item { kind: *PERSISTENT_VOLUME, key: object.key.clone() });
+            // A volume that somebody made may be what a claim waits for.
+            if change.old.is_none() && object.value()["metadata"]["annotations"][PROVISIONED_BY] != PROVISIONER {
+                items.extend(state.objects(*PERSISTENT_VOLUME_CLAIM).keys().map(|k| claim(k.clone())));
+            }
         } else if object.kind == *STORAGE_CLASS {
             items.extend(state.objects(*PERSISTENT_VOLUME_CLAIM).keys().map(|k| claim(k.clone())));
         } else if (change.old.is_none() || change.deleted) && !state.objects(*PERSISTENT_VOLUME_CLAIM).is_empty() {
@@ -128,39 +139,102 @@ fn bind(ctx: &Ctx<'_>, state: &State, claim: &Stored, actor: &Actor) -> Result<(
     if value["status"]["phase"] == "Bound" {
         return Ok(());
     }
-    let Some(class) = class_of(state, &value) else { return Ok(()) };
-    let class_value = class.value();
-    if class_value["provisioner"] != PROVISIONER {
-        return Ok(());
-    }
-    let waits = class_value["volumeBindingMode"] == "WaitForFirstConsumer";
+    let class = class_of(state, &value);
+    let class_value = class.as_ref().map(|c| c.value()).unwrap_or_default();
     let consumer = users(state, claim).next();
-    if waits && consumer.is_none() {
+    let named = value["spec"]["volumeName"].as_str().is_some_and(|n| !n.is_empty());
+    if !named && class_value["volumeBindingMode"] == "WaitForFirstConsumer" && consumer.is_none() {
         let text = "waiting for first consumer to be created before binding";
-        Event::normal("persistentvolume-controller", "WaitForFirstConsumer", text).record(ctx.cluster, claim);
+        Event::normal(REPORTER, "WaitForFirstConsumer", text).record(ctx.cluster, claim);
         return Ok(());
     }
+    let wanted = value["spec"]["storageClassName"].as_str().map(str::to_owned);
+    let class_name = wanted.clone().or_else(|| class.as_ref().map(|c| c.key.name.to_string())).unwrap_or_default();
+    match matching::find(state, claim, &value, &class_name) {
+        matching::Found::Volume(volume) => return bind_to(ctx, claim, &value, &volume, actor),
+        matching::Found::Waits => return Ok(()),
+        matching::Found::Taken(name) => {
+            let text = format!("volume \"{name}\" already bound to a different claim.");
+            Event::warning(REPORTER, "FailedBinding", &text).record(ctx.cluster, claim);
+            return Ok(());
+        }
+        matching::Found::None => {}
+    }
+    let Some(class) = class.filter(|_| class_value["provisioner"] == PROVISIONER) else {
+        report_unserved(ctx, claim, &class_name, &class_value);
+        return Ok(());
+    };
     let name = format!("pvc-{}", claim.uid);
     provision(ctx, claim, &value, &class, &class_value, &name)?;
+    let capacity = value["spec"]["resources"]["requests"]["storage"].clone();
+    let node = consumer.and_then(|p| p.field("spec.nodeName")).filter(|n| !n.is_empty());
     ctx.cluster.modify(*PERSISTENT_VOLUME_CLAIM, &claim.key, Part::Sub("bind"), actor, |claim| {
-        claim["spec"]["volumeName"] = name.clone().into();
+        mark_bound(claim, &name, &capacity);
         claim["spec"]["storageClassName"] = class.key.name.to_string().into();
-        let notes = &mut claim["metadata"]["annotations"];
-        for (key, text) in [
-            ("pv.kubernetes.io/bind-completed", "yes"),
-            ("pv.kubernetes.io/bound-by-controller", "yes"),
-            ("volume.kubernetes.io/storage-provisioner", PROVISIONER),
-        ] {
-            notes[key] = text.into();
+        claim["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"] = PROVISIONER.into();
+        if let Some(node) = node {
+            claim["metadata"]["annotations"][SELECTED_NODE] = node.into();
         }
-        if let Some(node) = consumer.and_then(|p| p.field("spec.nodeName")).filter(|n| !n.is_empty()) {
-            notes[SELECTED_NODE] = node.into();
-        }
-        claim["status"]["phase"] = "Bound".into();
-        claim["status"]["accessModes"] = claim["spec"]["accessModes"].clone();
-        claim["status"]["capacity"] = json!({"storage": claim["spec"]["resources"]["requests"]["storage"]});
     })?;
     Ok(())
+}
+
+/// Says why a claim stays without a volume.
+fn report_unserved(ctx: &Ctx<'_>, claim: &Stored, class: &str, found: &Value) {
+    let (type_, reason, text) = if class.is_empty() {
+        let text = "no persistent volumes available for this claim and no storage class is set";
+        ("Normal", "FailedBinding", text.to_owned())
+    } else if let Some(provisioner) = found["provisioner"].as_str() {
+        let text = format!(
+            "Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
+        );
+        ("Normal", "ExternalProvisioning", text)
+    } else {
+        ("Warning", "ProvisioningFailed", format!("storageclass.storage.k8s.io \"{class}\" not found"))
+    };
+    Event { type_, ..Event::normal(REPORTER, reason, &text) }.record(ctx.cluster, claim);
+}
+
+/// Binds a claim to a volume that is there.
+fn bind_to(ctx: &Ctx<'_>, claim: &Stored, value: &Value, volume: &Stored, actor: &Actor) -> Result<(), ApiError> {
+    let reference = json!({
+        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": &*claim.key.namespace,
+        "name": &*claim.key.name, "uid": &*claim.uid, "resourceVersion": claim.revision.to_string(),
+    });
+    let bound = ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Sub("bind"), actor, |v| {
+        if v["spec"]["claimRef"].is_null() {
+            v["metadata"]["annotations"][BOUND_BY_CONTROLLER] = "yes".into();
+        }
+        v["spec"]["claimRef"] = reference.clone();
+        set_phase(v, "Bound", ctx);
+    })?;
+    let Some(volume) = bound.map(|v| v.value()) else { return Ok(()) };
+    let name = volume["metadata"]["name"].as_str().unwrap_or_default();
+    ctx.cluster.modify(*PERSISTENT_VOLUME_CLAIM, &claim.key, Part::Sub("bind"), actor, |claim| {
+        mark_bound(claim, name, &volume["spec"]["capacity"]["storage"]);
+        claim["status"]["accessModes"] = volume["spec"]["accessModes"].clone();
+        if value["spec"]["volumeName"].as_str().is_some_and(|n| !n.is_empty()) {
+            claim["metadata"]["annotations"].as_object_mut().map(|a| a.remove(BOUND_BY_CONTROLLER));
+        }
+    })?;
+    Ok(())
+}
+
+fn mark_bound(claim: &mut Value, volume: &str, capacity: &Value) {
+    claim["spec"]["volumeName"] = volume.into();
+    for key in ["pv.kubernetes.io/bind-completed", BOUND_BY_CONTROLLER] {
+        claim["metadata"]["annotations"][key] = "yes".into();
+    }
+    claim["status"]["phase"] = "Bound".into();
+    claim["status"]["accessModes"] = claim["spec"]["accessModes"].clone();
+    claim["status"]["capacity"] = json!({"storage": capacity});
+}
+
+fn set_phase(volume: &mut Value, phase: &str, ctx: &Ctx<'_>) {
+    if volume["status"]["phase"] != phase {
+        volume["status"]["phase"] = phase.into();
+        volume["status"]["lastPhaseTransitionTime"] = ctx.now.rfc3339().into();
+    }
 }
 
 fn provision(
@@ -173,7 +247,7 @@ fn provision(
 ) -> Result<(), ApiError> {
     let actor = Actor::new(PROVISIONER);
     let volume = json!({
-        "metadata": {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER}},
+        "metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}},
         "spec": {
             "capacity": {"storage": value["spec"]["resources"]["requests"]["storage"]},
             "accessModes": value["spec"]["accessModes"],
@@ -205,7 +279,11 @@ fn provision(
 fn reclaim(ctx: &Ctx<'_>, state: &State, volume: &Stored, actor: &Actor) -> Result<(), ApiError> {
     let value = volume.value();
     let claim = &value["spec"]["claimRef"];
-    let Some(uid) = claim["uid"].as_str() else { return Ok(()) };
+    let Some(uid) = claim["uid"].as_str().filter(|u| !u.is_empty()) else {
+        // Not bound yet, though it may be kept for a claim.
+        ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| set_phase(v, "Available", ctx))?;
+        return Ok(());
+    };
     if state.by_uid(uid).is_some() {
         return Ok(());
     }
@@ -215,8 +293,6 @@ fn reclaim(ctx: &Ctx<'_>, state: &State, volume: &Stored, actor: &Actor) -> Resu
             _ => Ok(()),
         };
     }
-    ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| {
-        v["status"]["phase"] = "Released".into();
-    })?;
+    ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| set_phase(v, "Released", ctx))?;
     Ok(())
 }

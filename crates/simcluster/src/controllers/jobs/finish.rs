@@ -18,6 +18,10 @@ use crate::object::Stored;
 use crate::registry::{Actor, DeleteOptions, Part, Propagation};
 use crate::status::ApiError;
 
+/// How long a finished Job stays at least when Jobs take milliseconds: who made it and waits for its
+/// end, as helm does for its hooks, has to get to look. Real Jobs last longer than that.
+const SEEN: Duration = Duration::from_secs(2);
+
 /// Pods that a status names at once (MaxUncountedPods).
 const MAX_UNCOUNTED: usize = 500;
 
@@ -181,7 +185,9 @@ impl Run<'_> {
     pub(super) fn expire(&self) -> Result<Again, ApiError> {
         let Some(ttl) = self.number("ttlSecondsAfterFinished") else { return Ok(None) };
         let at = self.finished().and_then(|c| c["lastTransitionTime"].as_str()).and_then(Timestamp::parse);
-        let due = at.unwrap_or(self.ctx.now) + Duration::from_secs(ttl.unsigned_abs());
+        let ttl = Duration::from_secs(ttl.unsigned_abs());
+        let ttl = if self.ctx.fast { ttl.max(SEEN) } else { ttl };
+        let due = at.unwrap_or(self.ctx.now) + ttl;
         if self.ctx.now < due {
             return Ok(Some(due.since(self.ctx.now)));
         }
