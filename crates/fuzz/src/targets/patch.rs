@@ -1,6 +1,7 @@
 //! Patches: an object on one line, what is done to it on the next.
 
 use kiban_base::clock::Timestamp;
+use kiban_kinds::validate;
 use kiban_schema::table::{Kind, Schema};
 use kiban_schema::{json, patch, smp, ssa, strict};
 use serde_json::Value;
@@ -68,8 +69,13 @@ pub(super) fn apply(data: &[u8]) -> bool {
     let (ctx, now) = (ssa::Ctx::new(Schema::builtin(), kind, ""), Timestamp::default());
     let _ = ssa::apply(&ctx, None, &config, "first", false, now);
     let Ok(once) = ssa::apply(&ctx, Some(&live), &config, "first", true, now) else { return false };
-    let twice = ssa::apply(&ctx, Some(&once), &config, "first", false, now);
-    assert_eq!(twice.as_ref(), Ok(&once), "an apply is not idempotent");
+    // What no cluster would store need not come to rest. What it would, it may still refuse the next time,
+    // as upstream does with keys that are null; but it must not change.
+    if validate::create(&kind.group, &kind.kind, &once).is_empty()
+        && let Ok(twice) = ssa::apply(&ctx, Some(&once), &config, "first", false, now)
+    {
+        assert_eq!(twice, once, "an apply is not idempotent");
+    }
     let _ = ssa::apply(&ctx, Some(&once), &config, "second", false, now);
     let _ = ssa::track_update(&ctx, Some(&once), live, "third", now);
     true
