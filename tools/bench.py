@@ -72,11 +72,23 @@ def render_command(release):
     yield f"render: command line, {objects} objects, per object", ours / objects * 1e3, "ms", peer
 
 
+SIZE = (1000, 20_000, 50)  # nodes, pods, watchers
+
+
 def embedded_cluster(release):
-    """The embedded cluster at size, and at a tenth of it."""
-    for line in output(release / "examples" / "scale_bench").splitlines():
-        if found := re.fullmatch(r"(.+): ([\d.]+) ?(\S*)", line.strip()):
-            yield f"sim: {found[1]}", float(found[2]), found[3], None
+    """The embedded cluster at size, and how its figures grow from a tenth of it."""
+    runs = []
+    for nodes, pods in ((SIZE[0] // 10, SIZE[1] // 10), SIZE[:2]):
+        figures = {}
+        for line in output(release / "examples" / "scale_bench", nodes, pods, SIZE[2]).splitlines():
+            if found := re.fullmatch(r"[^:]+: (.+): ([\d.]+) ?(\S*)", line.strip()):
+                figures[found[1]] = float(found[2])
+                yield f"sim: {nodes} nodes, {pods} pods: {found[1]}", float(found[2]), found[3], None
+        runs.append(figures)
+    tenth, whole = runs
+    for name in sorted(set(tenth) & set(whole)):
+        if tenth[name]:
+            yield f"sim: growth for ten times the size: {name}", whole[name] / tenth[name], "times", None
 
 
 def start(release):
