@@ -37,9 +37,10 @@ tools: ## real clients and peers into .tools/, with their versions
 schema: ## makes the Kubernetes type table anew (needs the package indexes)
 	$(PYTHON) tools/schema/generate.py
 
-oracles: ## makes the golden answers of Kubernetes' own Go libraries anew (needs Go)
-	cd tools/oracle/merge && go run .
-	cd tools/oracle/kstatus && go run .
+oracles: ## makes the golden answers of Kubernetes' own libraries anew (needs Go)
+	cd tools/schema && go run ./oracle ../../crates/schema/tests/golden
+	cd tools/oracle/merge && go run . -out ../../../crates/schema/tests/golden/merge
+	cd tools/oracle/kstatus && go run . > ../../../crates/kube/tests/golden/kstatus.jsonl
 
 bless: ## rewrites golden files and JSON Schemas from what the code makes now: read the diff
 	KIBAN_BLESS=1 cargo test --workspace --exclude kiban-it
