@@ -30,7 +30,8 @@ fn status(helm: &Kubectl, release: &str, namespace: &str) -> (String, u64) {
 fn a_chart_with_hooks_and_a_stateful_set_lives_its_whole_life() {
     let Some((sim, helm, kubectl)) = cluster("charts: shelf", fast()) else { return };
     let chart = ours("shelf");
-    let said = helm.run(&format!("install books {chart} -n lib --create-namespace --wait --timeout 60s")).ok();
+    let said =
+        helm.run(&format!("install books {chart} -n lib --create-namespace --wait --timeout 60s")).ok();
     for part in ["STATUS: deployed", "REVISION: 1", "books keeps 1Gi on each of 3."] {
         assert!(said.contains(part), "{said}");
     }
@@ -43,16 +44,30 @@ fn a_chart_with_hooks_and_a_stateful_set_lives_its_whole_life() {
     let password = kubectl.run("get secret books-password -n lib -o jsonpath={.data.password}").ok();
     let account = kubectl.run("get sa books-migrate -n lib -o jsonpath={.metadata.uid}").ok();
 
-    let said = helm.run(&format!("upgrade books {chart} -n lib --set replicas=2 --set image.tag=3.2 --wait --timeout 60s")).ok();
+    let said = helm
+        .run(&format!(
+            "upgrade books {chart} -n lib --set replicas=2 --set image.tag=3.2 --wait --timeout 60s"
+        ))
+        .ok();
     assert!(said.contains("Release \"books\" has been upgraded") && said.contains("REVISION: 2"), "{said}");
     sim.wait("two of them", || replicas() == "2");
     let image = || kubectl.run("get pod books-0 -n lib -o jsonpath={.spec.containers[0].image}").ok();
     assert_eq!(image(), "registry.example/shelf:3.2");
-    assert_eq!(kubectl.run("get secret books-password -n lib -o jsonpath={.data.password}").ok(), password, "lookup found it");
-    assert_ne!(kubectl.run("get sa books-migrate -n lib -o jsonpath={.metadata.uid}").ok(), account, "made anew");
+    assert_eq!(
+        kubectl.run("get secret books-password -n lib -o jsonpath={.data.password}").ok(),
+        password,
+        "lookup found it"
+    );
+    assert_ne!(
+        kubectl.run("get sa books-migrate -n lib -o jsonpath={.metadata.uid}").ok(),
+        account,
+        "made anew"
+    );
 
     // A hook that fails stops the upgrade before anything else changes.
-    let error = helm.run(&format!("upgrade books {chart} -n lib --set 'migrate.command=exit 4' --set image.tag=bad --wait --timeout 30s"));
+    let error = helm.run(&format!(
+        "upgrade books {chart} -n lib --set 'migrate.command=exit 4' --set image.tag=bad --wait --timeout 30s"
+    ));
     assert_ne!(error.code, 0);
     assert!(error.err.contains("UPGRADE FAILED: pre-upgrade hooks failed"), "{}", error.err);
     assert_eq!(status(&helm, "books", "lib"), ("failed".to_owned(), 3));
@@ -72,11 +87,20 @@ fn a_chart_with_hooks_and_a_stateful_set_lives_its_whole_life() {
     assert!(helm.run("get values books -n lib --all").ok().contains("storage: 1Gi"));
 
     let said = helm.run("uninstall books -n lib --wait --timeout 60s").ok();
-    assert!(said.contains("release \"books\" uninstalled") && said.contains("[Secret] books-password"), "{said}");
+    assert!(
+        said.contains("release \"books\" uninstalled") && said.contains("[Secret] books-password"),
+        "{said}"
+    );
     assert_eq!(kubectl.run("get sts,svc,pdb -n lib -o name").ok(), "");
-    assert_eq!(kubectl.run("get cm books-farewell -n lib -o jsonpath={.data.revision}").ok(), "1", "as it was rendered");
+    assert_eq!(
+        kubectl.run("get cm books-farewell -n lib -o jsonpath={.data.revision}").ok(),
+        "1",
+        "as it was rendered"
+    );
     assert_eq!(kubectl.run("get secret -n lib -o name").ok(), "secret/books-password\n");
-    sim.wait("the pods to go", || kubectl.run("get pods -n lib -l app.kubernetes.io/name=shelf -o name").ok().is_empty());
+    sim.wait("the pods to go", || {
+        kubectl.run("get pods -n lib -l app.kubernetes.io/name=shelf -o name").ok().is_empty()
+    });
 }
 
 #[test]
@@ -90,7 +114,9 @@ fn a_web_chart_is_installed_changed_and_rolled_back() {
     let error = helm.run(&format!("install web {chart}"));
     assert!(error.err.contains("cannot reuse a name that is still in use"), "{}", error.err);
     kubectl.run("get deploy,svc,ing,netpol,hpa,cj,role,rolebinding,sa web --ignore-not-found").ok();
-    let managers = kubectl.run("get deploy web --show-managed-fields -o jsonpath={.metadata.managedFields[*].operation}").ok();
+    let managers = kubectl
+        .run("get deploy web --show-managed-fields -o jsonpath={.metadata.managedFields[*].operation}")
+        .ok();
     assert!(managers.contains("Apply"), "helm 4 applies on the server: {managers}");
 
     helm.run(&format!("upgrade --install web {chart} --set autoscaling=false --set replicas=4 --set greeting=bye --wait --timeout 60s")).ok();
@@ -104,9 +130,12 @@ fn a_web_chart_is_installed_changed_and_rolled_back() {
     assert_eq!(status(&helm, "web", "default"), ("deployed".to_owned(), 3));
     assert_eq!(kubectl.run("get hpa -o name").ok(), "horizontalpodautoscaler.autoscaling/web\n");
     assert_eq!(kubectl.run("get cm web -o jsonpath={.data.greeting}").ok(), "hello");
-    let error = helm.run(&format!("upgrade web {chart} --set image=a:b:c:d --set autoscaling=false --set replicas=-1"));
+    let error = helm
+        .run(&format!("upgrade web {chart} --set image=a:b:c:d --set autoscaling=false --set replicas=-1"));
     assert!(error.code != 0 && error.err.contains("spec.replicas: Invalid value: -1"), "{}", error.err);
-    let said = helm.run(&format!("upgrade web {chart} --set replicas=3 --rollback-on-failure --wait --timeout 60s")).ok();
+    let said = helm
+        .run(&format!("upgrade web {chart} --set replicas=3 --rollback-on-failure --wait --timeout 60s"))
+        .ok();
     assert!(said.contains("STATUS: deployed"), "{said}");
     helm.run("uninstall web --cascade foreground --wait --timeout 60s").ok();
     assert_eq!(kubectl.run("get deploy,rs,pods,svc,ing,cj -o name").ok(), "service/kubernetes\n");
@@ -115,11 +144,23 @@ fn a_web_chart_is_installed_changed_and_rolled_back() {
 
 /// Chart, values that another user would set, a workload that must be there.
 const STOCK: [(&str, &str, &str); 5] = [
-    ("podinfo", "--set replicaCount=2 --set hpa.enabled=true --set redis.enabled=true --set ingress.enabled=true", "deploy/podinfo"),
+    (
+        "podinfo",
+        "--set replicaCount=2 --set hpa.enabled=true --set redis.enabled=true --set ingress.enabled=true",
+        "deploy/podinfo",
+    ),
     ("prometheus-node-exporter", "--set service.port=9111", "ds/prometheus-node-exporter"),
-    ("kube-state-metrics", "--set replicas=2 --set podDisruptionBudget.maxUnavailable=1", "deploy/kube-state-metrics"),
+    (
+        "kube-state-metrics",
+        "--set replicas=2 --set podDisruptionBudget.maxUnavailable=1",
+        "deploy/kube-state-metrics",
+    ),
     ("metrics-server", "--set replicas=2 --set podDisruptionBudget.enabled=true", "deploy/metrics-server"),
-    ("ingress-nginx", "--set controller.replicaCount=2 --set controller.autoscaling.enabled=true", "deploy/ingress-nginx-controller"),
+    (
+        "ingress-nginx",
+        "--set controller.replicaCount=2 --set controller.autoscaling.enabled=true",
+        "deploy/ingress-nginx-controller",
+    ),
 ];
 
 #[test]

@@ -28,7 +28,11 @@ impl Raw {
         let response = self.0.send(request.body(Body::from(bytes)).unwrap()).await.unwrap();
         let code = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into()))
+        (
+            code,
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into()),
+        )
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {
@@ -44,7 +48,15 @@ impl Raw {
 
     /// The same, with the demand for this code.
     #[track_caller]
-    fn must(&self, sim: &Sim, code: u16, method: &str, path: &str, content_type: &str, body: &Value) -> Value {
+    fn must(
+        &self,
+        sim: &Sim,
+        code: u16,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Value {
         let (got, answer) = sim.block_on(self.call(method, path, content_type, body));
         assert_eq!(got, code, "{method} {path}: {answer}");
         answer
@@ -95,7 +107,8 @@ fn every_listable_kind_can_be_created_read_watched_patched_applied_and_deleted()
     let paths = listable(&sim, &raw);
     let rows = table::rows();
     let known: BTreeSet<_> = rows.iter().map(|r| (r.api_version, r.kind)).collect();
-    let missing: Vec<_> = paths.iter().filter(|(v, k, _)| !known.contains(&(v.as_str(), k.as_str()))).collect();
+    let missing: Vec<_> =
+        paths.iter().filter(|(v, k, _)| !known.contains(&(v.as_str(), k.as_str()))).collect();
     assert!(missing.is_empty(), "kinds without a sample: {missing:?}");
     assert_eq!(rows.len(), paths.len());
     let mut failed = Vec::new();
@@ -114,7 +127,9 @@ fn life(sim: &Sim, raw: &Raw, row: &Row, list: &str) {
     let object = row.object();
     let name = object["metadata"]["name"].as_str().unwrap();
     let path = format!("{list}/{name}");
-    let must = |code, method: &str, path: &str, kind: &str, body: &Value| raw.must(sim, code, method, path, kind, body);
+    let must = |code, method: &str, path: &str, kind: &str, body: &Value| {
+        raw.must(sim, code, method, path, kind, body)
+    };
     let plain = |code, method: &str, path: &str| must(code, method, path, "", &Value::Null);
 
     must(201, "POST", &format!("{list}?dryRun=All&fieldValidation=Strict"), "application/json", &object);
@@ -135,22 +150,36 @@ fn life(sim: &Sim, raw: &Raw, row: &Row, list: &str) {
     let merge = "application/merge-patch+json";
     let labelled = must(200, "PATCH", &path, merge, &json!({"metadata": {"labels": {"by": "merge"}}}));
     assert_eq!(labelled["metadata"]["labels"]["by"], "merge");
-    must(200, "PATCH", &path, "application/json-patch+json", &json!([
-        {"op": "test", "path": "/metadata/labels/by", "value": "merge"},
-        {"op": "replace", "path": "/metadata/labels/by", "value": "json"},
-    ]));
+    must(
+        200,
+        "PATCH",
+        &path,
+        "application/json-patch+json",
+        &json!([
+            {"op": "test", "path": "/metadata/labels/by", "value": "merge"},
+            {"op": "replace", "path": "/metadata/labels/by", "value": "json"},
+        ]),
+    );
     let strategic = "application/strategic-merge-patch+json";
-    let patched = must(200, "PATCH", &path, strategic, &json!({"metadata": {"labels": {"by": null, "too": "strategic"}}}));
+    let patched = must(
+        200,
+        "PATCH",
+        &path,
+        strategic,
+        &json!({"metadata": {"labels": {"by": null, "too": "strategic"}}}),
+    );
     assert_eq!(patched["metadata"]["labels"]["too"], "strategic");
     assert!(patched["metadata"]["labels"]["by"].is_null());
 
     let mut wish = json!({"apiVersion": row.api_version, "kind": row.kind, "metadata": {"name": name}});
     wish["metadata"]["annotations"] = json!({"applied": "yes"});
-    let applied = must(200, "PATCH", &format!("{path}?fieldManager=it"), "application/apply-patch+yaml", &wish);
+    let applied =
+        must(200, "PATCH", &format!("{path}?fieldManager=it"), "application/apply-patch+yaml", &wish);
     let managers = applied["metadata"]["managedFields"].as_array().unwrap();
     assert!(managers.iter().any(|m| m["manager"] == "it" && m["operation"] == "Apply"), "{managers:?}");
     wish["metadata"]["annotations"] = json!({"applied": "no"});
-    let conflict = must(409, "PATCH", &format!("{path}?fieldManager=else"), "application/apply-patch+yaml", &wish);
+    let conflict =
+        must(409, "PATCH", &format!("{path}?fieldManager=else"), "application/apply-patch+yaml", &wish);
     assert_eq!(conflict["details"]["causes"][0]["field"], ".metadata.annotations.applied", "{conflict}");
 
     let mut stale = got.clone();
@@ -177,7 +206,8 @@ fn shown(sim: &Sim, raw: &Raw, row: &Row, list: &str, name: &str) {
     let table = sim.block_on(raw.table(list));
     assert_eq!(table["kind"], "Table", "{}: {table}", row.kind);
     let columns = table["columnDefinitions"].as_array().unwrap();
-    let found = table["rows"].as_array().unwrap().iter().find(|r| r["object"]["metadata"]["name"] == name).unwrap();
+    let found =
+        table["rows"].as_array().unwrap().iter().find(|r| r["object"]["metadata"]["name"] == name).unwrap();
     // The API server sends an age with IPAddresses for which it has no column, and clients cope.
     let more = usize::from(row.kind == "IPAddress");
     assert_eq!(found["cells"].as_array().unwrap().len(), columns.len() + more, "{}", row.kind);

@@ -62,34 +62,56 @@ fn objects_are_created_read_patched_scaled_and_deleted() {
         let deployments: Api<Deployment> = Api::default_namespaced(client.clone());
         let made = deployments.create(&PostParams::default(), &deployment("web", 2)).await.unwrap();
         assert!(made.uid().is_some());
-        assert_eq!(error(deployments.create(&PostParams::default(), &deployment("web", 2)).await).reason, "AlreadyExists");
-        let scale = deployments.patch_scale("web", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 3}}))).await;
+        assert_eq!(
+            error(deployments.create(&PostParams::default(), &deployment("web", 2)).await).reason,
+            "AlreadyExists"
+        );
+        let scale = deployments
+            .patch_scale("web", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 3}})))
+            .await;
         assert_eq!(scale.unwrap().spec.unwrap().replicas, Some(3));
         let available = |d: Option<&Deployment>| {
             d.and_then(|d| d.status.as_ref()).is_some_and(|s| s.available_replicas == Some(3))
         };
         soon("three replicas", await_condition(deployments.clone(), "web", available)).await.unwrap();
         deployments.restart("web").await.unwrap();
-        soon("the rollout", await_condition(deployments.clone(), "web", conditions::is_deployment_completed())).await.unwrap();
+        soon(
+            "the rollout",
+            await_condition(deployments.clone(), "web", conditions::is_deployment_completed()),
+        )
+        .await
+        .unwrap();
 
         let pods: Api<Pod> = Api::default_namespaced(client.clone());
         let first = pods.list(&ListParams::default().labels("app=web").limit(2)).await.unwrap();
         assert_eq!(first.items.len(), 2);
         let token = first.metadata.continue_.unwrap();
-        let rest = pods.list(&ListParams::default().labels("app=web").limit(20).continue_token(&token)).await.unwrap();
+        let rest = pods
+            .list(&ListParams::default().labels("app=web").limit(20).continue_token(&token))
+            .await
+            .unwrap();
         let names: BTreeSet<_> = first.items.iter().chain(&rest.items).map(|p| p.name_any()).collect();
         assert!(names.len() >= 3, "{names:?}");
         let slim = pods.list_metadata(&ListParams::default()).await.unwrap();
         assert!(slim.items.iter().all(|p| p.metadata.owner_references.is_some()));
 
         let stale = deployments.get("web").await.unwrap();
-        deployments.patch("web", &PatchParams::default(), &Patch::Strategic(json!({"metadata": {"labels": {"a": "b"}}}))).await.unwrap();
+        deployments
+            .patch(
+                "web",
+                &PatchParams::default(),
+                &Patch::Strategic(json!({"metadata": {"labels": {"a": "b"}}})),
+            )
+            .await
+            .unwrap();
         assert_eq!(error(deployments.replace("web", &PostParams::default(), &stale).await).code, 409);
         assert_eq!(error(deployments.get("none").await).reason, "NotFound");
         assert!(deployments.get_opt("none").await.unwrap().is_none());
         let uid = stale.uid().unwrap();
         deployments.delete("web", &DeleteParams::foreground()).await.unwrap();
-        soon("the deletion", await_condition(deployments, "web", conditions::is_deleted(&uid))).await.unwrap();
+        soon("the deletion", await_condition(deployments, "web", conditions::is_deleted(&uid)))
+            .await
+            .unwrap();
     });
 }
 
@@ -124,7 +146,9 @@ fn a_watcher_sees_everything_in_both_of_its_modes() {
             assert_eq!(listed.contains("m-0"), !only);
             let name = format!("new-{turn}");
             maps.create(&PostParams::default(), &map(&name, "1")).await.unwrap();
-            maps.patch(&name, &PatchParams::default(), &Patch::Merge(json!({"data": {"k": "2"}}))).await.unwrap();
+            maps.patch(&name, &PatchParams::default(), &Patch::Merge(json!({"data": {"k": "2"}})))
+                .await
+                .unwrap();
             maps.delete(&name, &DeleteParams::default()).await.unwrap();
             let mut seen = Vec::new();
             while seen.last().is_none_or(|s: &String| s != "delete 2") {
@@ -147,7 +171,9 @@ fn a_reflector_holds_what_the_cluster_holds() {
         let pods: Api<Pod> = Api::default_namespaced(client.clone());
         let deployments: Api<Deployment> = Api::default_namespaced(client);
         let (reader, writer) = reflector::store();
-        let stream = reflector(writer, watcher(pods.clone(), watcher::Config::default())).default_backoff().touched_objects();
+        let stream = reflector(writer, watcher(pods.clone(), watcher::Config::default()))
+            .default_backoff()
+            .touched_objects();
         let task = tokio::spawn(stream.try_for_each(|_| futures_util::future::ready(Ok(()))));
         soon("the store", reader.wait_until_ready()).await.unwrap();
         deployments.create(&PostParams::default(), &deployment("web", 6)).await.unwrap();
@@ -167,7 +193,8 @@ fn a_reflector_holds_what_the_cluster_holds() {
         })
         .await;
         let held: BTreeSet<_> = reader.state().iter().map(|p| p.name_any()).collect();
-        let listed: BTreeSet<_> = pods.list(&ListParams::default()).await.unwrap().iter().map(|p| p.name_any()).collect();
+        let listed: BTreeSet<_> =
+            pods.list(&ListParams::default()).await.unwrap().iter().map(|p| p.name_any()).collect();
         assert_eq!(held, listed);
         task.abort();
     });
@@ -191,9 +218,13 @@ fn fields_are_applied_owned_and_fought_over() {
         assert_eq!(conflict.message, "Apply failed with 1 conflict: conflict with \"one\": .data.k");
         let cause = &conflict.details.unwrap().causes[0];
         assert_eq!((cause.reason.as_str(), cause.field.as_str()), ("FieldManagerConflict", ".data.k"));
-        let forced = maps.patch("c", &PatchParams::apply("two").force(), &Patch::Apply(&map("c", "b"))).await.unwrap();
+        let forced =
+            maps.patch("c", &PatchParams::apply("two").force(), &Patch::Apply(&map("c", "b"))).await.unwrap();
         assert_eq!(forced.data.unwrap()["k"], "b");
-        let dry = maps.patch("c", &PatchParams::apply("two").dry_run(), &Patch::Apply(&map("c", "z"))).await.unwrap();
+        let dry = maps
+            .patch("c", &PatchParams::apply("two").dry_run(), &Patch::Apply(&map("c", "z")))
+            .await
+            .unwrap();
         assert_eq!(dry.data.unwrap()["k"], "z");
         assert_eq!(maps.get("c").await.unwrap().data.unwrap()["k"], "b");
     });
@@ -213,17 +244,27 @@ fn evictions_keep_to_the_budget() {
         });
         budgets.create(&PostParams::default(), &serde_json::from_value(budget).unwrap()).await.unwrap();
         deployments.create(&PostParams::default(), &deployment("web", 2)).await.unwrap();
-        let met = |b: Option<&PodDisruptionBudget>| b.and_then(|b| b.status.as_ref()).is_some_and(|s| s.current_healthy == Some(2));
+        let met = |b: Option<&PodDisruptionBudget>| {
+            b.and_then(|b| b.status.as_ref()).is_some_and(|s| s.current_healthy == Some(2))
+        };
         soon("two healthy pods", await_condition(budgets.clone(), "web", met)).await.unwrap();
         let victim = pods.list(&ListParams::default()).await.unwrap().items[0].name_any();
         let refused = error(pods.evict(&victim, &EvictParams::default()).await);
         assert_eq!((refused.code, refused.reason.as_str()), (429, "TooManyRequests"));
-        assert_eq!(refused.details.unwrap().causes[0].message, "The disruption budget web needs 2 healthy pods and has 2 currently");
-        budgets.patch("web", &PatchParams::default(), &Patch::Merge(json!({"spec": {"minAvailable": 1}}))).await.unwrap();
+        assert_eq!(
+            refused.details.unwrap().causes[0].message,
+            "The disruption budget web needs 2 healthy pods and has 2 currently"
+        );
+        budgets
+            .patch("web", &PatchParams::default(), &Patch::Merge(json!({"spec": {"minAvailable": 1}})))
+            .await
+            .unwrap();
         let free = |b: Option<&PodDisruptionBudget>| {
-            b.is_some_and(|b| b.status.as_ref().is_some_and(|s| {
-                s.disruptions_allowed == Some(1) && s.observed_generation == b.metadata.generation
-            }))
+            b.is_some_and(|b| {
+                b.status.as_ref().is_some_and(|s| {
+                    s.disruptions_allowed == Some(1) && s.observed_generation == b.metadata.generation
+                })
+            })
         };
         soon("the budget", await_condition(budgets, "web", free)).await.unwrap();
         pods.evict(&victim, &EvictParams::default()).await.unwrap();
@@ -269,12 +310,17 @@ fn logs_are_read_and_followed_and_events_recorded() {
 async fn record(client: Client, pod: &Pod) {
     let recorder = Recorder::new(client.clone(), Reporter { controller: "it".into(), instance: None });
     let event = |note: &str| Event {
-        type_: EventType::Normal, reason: "Seen".into(), note: Some(note.into()), action: "Seeing".into(), secondary: None,
+        type_: EventType::Normal,
+        reason: "Seen".into(),
+        note: Some(note.into()),
+        action: "Seeing".into(),
+        secondary: None,
     };
     recorder.publish(&event("a pod"), &pod.object_ref(&())).await.unwrap();
     recorder.publish(&event("a pod"), &pod.object_ref(&())).await.unwrap();
     let events: Api<CoreEvent> = Api::default_namespaced(client);
-    let seen = events.list(&ListParams::default().fields("involvedObject.name=web,reason=Seen")).await.unwrap();
+    let seen =
+        events.list(&ListParams::default().fields("involvedObject.name=web,reason=Seen")).await.unwrap();
     assert_eq!(seen.items.len(), 1);
     assert_eq!(seen.items[0].message.as_deref(), Some("a pod"));
     assert_eq!(seen.items[0].series.as_ref().and_then(|s| s.count), Some(2));

@@ -49,7 +49,11 @@ pub(super) fn kept(kind: KindId, value: Value) -> Value {
     if is_newer(kind) { renamed(value, *EVENT, |(kept, shown)| (shown, kept)) } else { value }
 }
 
-fn renamed(value: Value, to: KindId, direction: fn((&'static str, &'static str)) -> (&'static str, &'static str)) -> Value {
+fn renamed(
+    value: Value,
+    to: KindId,
+    direction: fn((&'static str, &'static str)) -> (&'static str, &'static str),
+) -> Value {
     let Value::Object(mut map) = value else { return value };
     let mut out = Map::new();
     for (from, to) in NAMES.map(direction) {

@@ -37,7 +37,8 @@ impl Controller for Taints {
             return Ok(None);
         }
         let now = ctx.now.rfc3339();
-        ctx.cluster.modify(*NODE, &item.key, Part::Main, &Actor::new(self.name()), |node| settle(node, &now))?;
+        ctx.cluster
+            .modify(*NODE, &item.key, Part::Main, &Actor::new(self.name()), |node| settle(node, &now))?;
         Ok(None)
     }
 }
@@ -78,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_taint_comes_and_goes_with_the_cordon_and_leaves_others_alone() {
-        let mut node = json!({"spec": {"unschedulable": true, "taints": [{"key": "a", "effect": "NoSchedule"}]}});
+        let mut node =
+            json!({"spec": {"unschedulable": true, "taints": [{"key": "a", "effect": "NoSchedule"}]}});
         settle(&mut node, "2026-01-01T00:00:00Z");
         let taints = json!([
             {"key": "a", "effect": "NoSchedule"},

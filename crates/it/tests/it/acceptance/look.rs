@@ -12,7 +12,10 @@ use crate::kinds::table;
 fn nodes_and_everything_are_listed() {
     let Some((_sim, kubectl)) = cluster("look: get") else { return };
     let nodes = kubectl.run("get nodes -o wide").ok();
-    holds(&nodes, &["NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "OS-IMAGE", "CONTAINER-RUNTIME"]);
+    holds(
+        &nodes,
+        &["NAME", "STATUS", "ROLES", "AGE", "VERSION", "INTERNAL-IP", "OS-IMAGE", "CONTAINER-RUNTIME"],
+    );
     let first = cells(&nodes, "sim-node-1");
     assert_eq!((first[1].as_str(), first[4].as_str()), ("Ready", "v1.37.1"));
     assert_eq!(nodes.lines().count(), 4);
@@ -47,7 +50,10 @@ fn discovery_lists_every_group_version_and_kind() {
         assert!(versions.iter().any(|v| v == version), "{version} is not in {versions:?}");
     }
     holds(&kubectl.run("version").ok(), &["Client Version: v1.37", "Server Version: v1.37"]);
-    holds(&kubectl.run("cluster-info").ok(), &["Kubernetes control plane", "is running at", "https://127.0.0.1:"]);
+    holds(
+        &kubectl.run("cluster-info").ok(),
+        &["Kubernetes control plane", "is running at", "https://127.0.0.1:"],
+    );
     assert_eq!(kubectl.run("get --raw /healthz").ok(), "ok");
     assert_eq!(kubectl.run("get --raw /livez").ok(), "ok");
     holds(&kubectl.run("get --raw /readyz?verbose").ok(), &["[+]ping ok", "readyz check passed"]);
@@ -91,7 +97,8 @@ fn a_workload_is_shown_in_every_form() {
     assert_eq!(kubectl.run("get deploy web -o jsonpath={.spec.replicas}").ok(), "3");
     assert_eq!(kubectl.run("get pods -o 'go-template={{len .items}}'").ok(), "3");
     let names = kubectl.run("get pods -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'").ok();
-    let sorted: Vec<_> = kubectl.run("get pods --sort-by=.metadata.name -o name").ok().lines().map(str::to_owned).collect();
+    let sorted: Vec<_> =
+        kubectl.run("get pods --sort-by=.metadata.name -o name").ok().lines().map(str::to_owned).collect();
     assert_eq!(names.lines().map(|n| format!("pod/{n}")).collect::<Vec<_>>(), sorted);
     let columns = kubectl.run("get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName").ok();
     assert_eq!(columns.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["NAME", "NODE"]);
@@ -104,7 +111,10 @@ fn a_workload_is_shown_in_every_form() {
     assert_eq!(object["spec"]["ports"][0]["targetPort"], "http");
     assert_eq!(kubectl.run("get deploy,svc -o name").ok(), "deployment.apps/web\nservice/web\n");
     let row = cells(&kubectl.run("get hpa").ok(), "web");
-    assert_eq!(row[1..], ["Deployment/web", "cpu:", "<unknown>/60%", "2", "5", row[6].as_str(), row[7].as_str()]);
+    assert_eq!(
+        row[1..],
+        ["Deployment/web", "cpu:", "<unknown>/60%", "2", "5", row[6].as_str(), row[7].as_str()]
+    );
     let row = cells(&kubectl.run("get pdb").ok(), "web");
     assert_eq!(row[1..4], ["2", "N/A", "1"]);
     let scale = cells(&kubectl.run("get deploy web --subresource=scale").ok(), "web");
@@ -112,7 +122,8 @@ fn a_workload_is_shown_in_every_form() {
     let slices = kubectl.run("get endpointslices -l kubernetes.io/service-name=web").ok();
     holds(&slices, &["IPv4", "80"]);
     sim.wait("ready endpoints", || {
-        let ready = kubectl.run("get endpointslices -o jsonpath={.items[*].endpoints[*].conditions.ready}").ok();
+        let ready =
+            kubectl.run("get endpointslices -o jsonpath={.items[*].endpoints[*].conditions.ready}").ok();
         ready == "true true true"
     });
 
@@ -120,19 +131,23 @@ fn a_workload_is_shown_in_every_form() {
 }
 
 fn selects(kubectl: &kiban_testkit::Kubectl) {
-    let by_label = |selector: &str| kubectl.args(&["get", "pods", "-o", "name", "-l", selector]).ok().lines().count();
+    let by_label =
+        |selector: &str| kubectl.args(&["get", "pods", "-o", "name", "-l", selector]).ok().lines().count();
     assert_eq!(by_label("app in (web,other)"), 3);
     assert_eq!(by_label("app notin (web)"), 0);
     assert_eq!(by_label("!app"), 0);
     assert_eq!(by_label("app,app!=other"), 3);
     let on: usize = (1..=3)
         .map(|n| {
-            let line = format!("get pods -l 'app in (web,b)' --field-selector spec.nodeName=sim-node-{n} -o name");
+            let line =
+                format!("get pods -l 'app in (web,b)' --field-selector spec.nodeName=sim-node-{n} -o name");
             kubectl.run(&line).ok().lines().count()
         })
         .sum();
     assert_eq!(on, 3);
-    let running = kubectl.run("get pods -A --field-selector status.phase=Running,metadata.namespace!=default -o name").ok();
+    let running = kubectl
+        .run("get pods -A --field-selector status.phase=Running,metadata.namespace!=default -o name")
+        .ok();
     assert_eq!(running.lines().count(), 3);
     let error = kubectl.run("get pods --field-selector spec.nothing=x").fails(1);
     holds(&error, &["(BadRequest)", "field label not supported: spec.nothing"]);
@@ -152,7 +167,9 @@ fn long_lists_come_in_pages() {
     let shown = kubectl.run("get cm --chunk-size=20 -o name").ok();
     let unique: BTreeSet<_> = shown.lines().filter(|l| l.contains("/c-")).collect();
     assert_eq!(unique.len(), 203);
-    let page: Value = serde_json::from_str(&kubectl.run("get --raw /api/v1/namespaces/default/configmaps?limit=2").ok()).unwrap();
+    let page: Value =
+        serde_json::from_str(&kubectl.run("get --raw /api/v1/namespaces/default/configmaps?limit=2").ok())
+            .unwrap();
     assert_eq!(page["items"].as_array().unwrap().len(), 2);
     assert_eq!(page["metadata"]["remainingItemCount"], 202);
     assert_eq!(kubectl.run("delete cm --all").ok().lines().count(), 204);
@@ -162,7 +179,8 @@ fn long_lists_come_in_pages() {
 fn every_kind_is_described_without_a_surprise() {
     let Some((sim, kubectl)) = cluster("look: describe") else { return };
     let objects: Vec<Value> = table::rows().iter().map(table::Row::object).collect();
-    let file = sim.file("all.json", &json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
+    let file =
+        sim.file("all.json", &json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
     kubectl.run(&format!("create -f {file}")).ok();
     let kinds = kubectl.run("api-resources --verbs=list,create -o name").ok();
     for kind in kinds.lines() {
@@ -179,7 +197,10 @@ fn every_kind_is_described_without_a_surprise() {
 fn every_kind_is_explained() {
     let Some((_sim, kubectl)) = cluster("look: explain") else { return };
     let strategy = kubectl.run("explain deployment.spec.strategy").ok();
-    holds(&strategy, &["GROUP:      apps", "FIELD: strategy <DeploymentStrategy>", "enum: Recreate, RollingUpdate"]);
+    holds(
+        &strategy,
+        &["GROUP:      apps", "FIELD: strategy <DeploymentStrategy>", "enum: Recreate, RollingUpdate"],
+    );
     let resources = kubectl.run("api-resources --verbs=list --no-headers").ok();
     for line in resources.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -197,31 +218,53 @@ fn what_happened_is_told_in_describe_and_events() {
     kubectl.run("create deployment web --image=nginx:1 --replicas=2").ok();
     kubectl.run("rollout status deploy/web --timeout=60s").ok();
     let text = kubectl.run("describe deploy web").ok();
-    holds(&text, &[
-        "Replicas:               2 desired | 2 updated | 2 total | 2 available | 0 unavailable",
-        "StrategyType:           RollingUpdate",
-        "RollingUpdateStrategy:  25% max unavailable, 25% max surge",
-        "Available      True    MinimumReplicasAvailable",
-        "Progressing    True    NewReplicaSetAvailable",
-        "ScalingReplicaSet",
-        "deployment-controller",
-    ]);
-    let pods = kubectl.run("describe pod -l app=web").ok();
-    holds(&pods, &[
-        "Controlled By:  ReplicaSet/web-", "Status:           Running", "Ready:          True",
-        "QoS Class:                   BestEffort", "node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
-        "Successfully assigned default/web-", "Pulling image \"nginx:1\"", "kube-api-access-",
-    ]);
+    holds(
+        &text,
+        &[
+            "Replicas:               2 desired | 2 updated | 2 total | 2 available | 0 unavailable",
+            "StrategyType:           RollingUpdate",
+            "RollingUpdateStrategy:  25% max unavailable, 25% max surge",
+            "Available      True    MinimumReplicasAvailable",
+            "Progressing    True    NewReplicaSetAvailable",
+            "ScalingReplicaSet",
+            "deployment-controller",
+        ],
+    );
+    let name = kubectl.run("get pods -o jsonpath={.items[0].metadata.name}").ok();
+    let pods = kubectl.run(&format!("describe pod {name}")).ok();
+    holds(
+        &pods,
+        &[
+            "Controlled By:  ReplicaSet/web-",
+            "Status:           Running",
+            "Ready:          True",
+            "QoS Class:                   BestEffort",
+            "node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
+            "Successfully assigned default/web-",
+            "Pulling image \"nginx:1\"",
+            "kube-api-access-",
+        ],
+    );
     let node = kubectl.run("describe node sim-node-1").ok();
-    holds(&node, &[
-        "KubeletReady", "Non-terminated Pods:", "Allocated resources:", "PodCIDR:", "HolderIdentity:  sim-node-1",
-        "Starting kubelet.", "NodeReady",
-    ]);
+    holds(
+        &node,
+        &[
+            "KubeletReady",
+            "Non-terminated Pods:",
+            "Allocated resources:",
+            "PodCIDR:",
+            "HolderIdentity:  sim-node-1",
+            "Starting kubelet.",
+            "NodeReady",
+        ],
+    );
     let events = kubectl.run("events --for deploy/web").ok();
     holds(&events, &["LAST SEEN", "ScalingReplicaSet", "Scaled up replica set web-"]);
     let typed = kubectl.run("events --types=Warning").ok();
     assert!(!typed.contains("Normal"), "{typed}");
-    let listed = kubectl.run("get events --field-selector involvedObject.kind=Pod,reason=Started --sort-by=.lastTimestamp").ok();
+    let listed = kubectl
+        .run("get events --field-selector involvedObject.kind=Pod,reason=Started --sort-by=.lastTimestamp")
+        .ok();
     assert_eq!(listed.lines().count(), 3, "{listed}");
 
     let mut watch = kubectl.start("get events --watch-only");
@@ -246,11 +289,22 @@ fn events_of_both_apis_are_one() {
         "regarding": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "default", "name": "thing"},
     });
     kubectl.feed("create -f -", &event.to_string()).ok();
-    let old: Value = serde_json::from_str(&kubectl.run("get --raw /api/v1/namespaces/default/events/newer").ok()).unwrap();
-    assert_eq!((&old["message"], &old["involvedObject"]["name"]), (&json!("all well"), &json!("thing")), "{old}");
-    assert_eq!((&old["apiVersion"], &old["reportingComponent"]), (&json!("v1"), &json!("example.com/controller")));
+    let old: Value =
+        serde_json::from_str(&kubectl.run("get --raw /api/v1/namespaces/default/events/newer").ok()).unwrap();
+    assert_eq!(
+        (&old["message"], &old["involvedObject"]["name"]),
+        (&json!("all well"), &json!("thing")),
+        "{old}"
+    );
+    assert_eq!(
+        (&old["apiVersion"], &old["reportingComponent"]),
+        (&json!("v1"), &json!("example.com/controller"))
+    );
     holds(&kubectl.run("get events").ok(), &["Reconciled", "configmap/thing", "all well"]);
-    holds(&kubectl.run("get events.events.k8s.io -o yaml").ok(), &["note: all well", "regarding:", "apiVersion: events.k8s.io/v1"]);
+    holds(
+        &kubectl.run("get events.events.k8s.io -o yaml").ok(),
+        &["note: all well", "regarding:", "apiVersion: events.k8s.io/v1"],
+    );
     let same = kubectl.feed("create -f -", &event.to_string()).fails(1);
     holds(&same, &["events.events.k8s.io \"newer\" already exists"]);
     kubectl.run("delete events.events.k8s.io newer").ok();
@@ -272,6 +326,9 @@ fn what_is_not_served_says_so() {
         assert_eq!(kubectl.run(line).fails(1), "error: Metrics API not available\n");
     }
     let old = kubectl.run("get endpoints kubernetes");
-    holds(&old.err, &["Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]);
+    holds(
+        &old.err,
+        &["Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
+    );
     holds(&old.ok(), &["10.0.0.1:"]);
 }

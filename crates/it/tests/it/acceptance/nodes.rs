@@ -7,7 +7,10 @@ fn nodes_are_tainted_labelled_and_cordoned() {
     let Some((sim, kubectl)) = cluster("nodes") else { return };
     assert_eq!(kubectl.run("taint node sim-node-1 a=b:NoSchedule").ok(), "node/sim-node-1 tainted\n");
     let error = kubectl.run("taint node sim-node-1 a=c:NoSchedule").fails(1);
-    assert_eq!(error, "error: node sim-node-1 already has a taint(s) with same effect(s) and --overwrite is false\n");
+    assert_eq!(
+        error,
+        "error: node sim-node-1 already has a taint(s) with same effect(s) and --overwrite is false\n"
+    );
     kubectl.run("taint node sim-node-1 a=c:NoSchedule --overwrite").ok();
     kubectl.run("create deployment web --image=x --replicas=6").ok();
     kubectl.run("rollout status deploy/web --timeout=60s").ok();
@@ -19,7 +22,8 @@ fn nodes_are_tainted_labelled_and_cordoned() {
     assert_eq!(kubectl.run("cordon sim-node-2").ok(), "node/sim-node-2 cordoned\n");
     assert_eq!(cells(&kubectl.run("get node sim-node-2").ok(), "sim-node-2")[1], "Ready,SchedulingDisabled");
     sim.wait("the taint", || {
-        kubectl.run("get node sim-node-2 -o jsonpath={.spec.taints[0].key}").ok() == "node.kubernetes.io/unschedulable"
+        kubectl.run("get node sim-node-2 -o jsonpath={.spec.taints[0].key}").ok()
+            == "node.kubernetes.io/unschedulable"
     });
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {nodeSelector: {pool: fast}, containers: [{name: a, image: x}]}\n";
     kubectl.feed("create -f -", pod).ok();
@@ -52,7 +56,10 @@ fn a_drain_waits_for_the_budget() {
     holds(&said, &["evicting pod default/web-", "evicted", "node/sim-node-1 drained"]);
     assert_eq!(kubectl.run("get pods --field-selector spec.nodeName=sim-node-1 -o name").ok(), "");
     kubectl.run("rollout status deploy/web --timeout=60s").ok();
-    assert_eq!(kubectl.run("get pods --field-selector spec.nodeName=sim-node-2 -o name").ok().lines().count(), 2);
+    assert_eq!(
+        kubectl.run("get pods --field-selector spec.nodeName=sim-node-2 -o name").ok().lines().count(),
+        2
+    );
 
     // What nobody would make again is not evicted without force, nor are daemons.
     kubectl.run("run alone --image=x").ok();

@@ -17,7 +17,10 @@ fn pods_are_run_waited_for_and_removed() {
     assert_eq!(cells(&kubectl.run("get pod bad").ok(), "bad")[2], "Error");
 
     kubectl.run("run web --image=nginx:1 --port=80 --labels=app=web --env=A=b").ok();
-    assert_eq!(kubectl.run("wait --for=condition=Ready pod/web --timeout=60s").ok(), "pod/web condition met\n");
+    assert_eq!(
+        kubectl.run("wait --for=condition=Ready pod/web --timeout=60s").ok(),
+        "pod/web condition met\n"
+    );
     let error = kubectl.run("wait --for=condition=Nothing pod/web --timeout=1s").fails(1);
     assert_eq!(error, "error: timed out waiting for the condition on pods/web\n");
     let error = kubectl.run("wait --for=condition=Ready pod/none --timeout=1s").fails(1);
@@ -82,9 +85,17 @@ fn logs_are_read_in_every_way() {
     let said = kubectl.run("logs deploy/web -c main --tail=1");
     holds(&said.err, &["Found 2 pods, using pod/web-"]);
     let error = logs("-c none").fails(1);
-    assert_eq!(error, format!("error: container none is not valid for pod {pod} out of: main, side, first (init)\n"));
+    assert_eq!(
+        error,
+        format!("error: container none is not valid for pod {pod} out of: main, side, first (init)\n")
+    );
     let error = logs("-c main --previous").fails(1);
-    assert_eq!(error, format!("Error from server (BadRequest): previous terminated container \"main\" in pod \"{pod}\" not found\n"));
+    assert_eq!(
+        error,
+        format!(
+            "Error from server (BadRequest): previous terminated container \"main\" in pod \"{pod}\" not found\n"
+        )
+    );
     let error = kubectl.run("logs none").fails(1);
     holds(&error, &["pods \"none\" not found in namespace \"default\""]);
     let raw = kubectl.run(&format!("get --raw /api/v1/namespaces/default/pods/{pod}/log")).fails(1);
@@ -102,11 +113,25 @@ fn a_container_that_crashes_keeps_its_last_words() {
     let Some((sim, kubectl)) = cluster("run: previous") else { return };
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: a, image: x, command: [sh, -c, exit 7]}]}\n";
     kubectl.feed("create -f -", pod).ok();
-    sim.wait("a restart", || kubectl.run("get pod bad -o jsonpath={.status.containerStatuses[0].restartCount}").ok().parse::<u32>().unwrap_or(0) > 0);
+    sim.wait("a restart", || {
+        kubectl
+            .run("get pod bad -o jsonpath={.status.containerStatuses[0].restartCount}")
+            .ok()
+            .parse::<u32>()
+            .unwrap_or(0)
+            > 0
+    });
     holds(&kubectl.run("logs bad --previous").ok(), &["\"exit_code\":7"]);
     sim.wait("the back-off", || kubectl.run("get pod bad").ok().contains("CrashLoopBackOff"));
     let text = kubectl.run("describe pod bad").ok();
-    holds(&text, &["Last State:     Terminated", "Exit Code:    7", "Back-off restarting failed container a in pod bad_default("]);
+    holds(
+        &text,
+        &[
+            "Last State:     Terminated",
+            "Exit Code:    7",
+            "Back-off restarting failed container a in pod bad_default(",
+        ],
+    );
 }
 
 #[test]
@@ -121,5 +146,8 @@ fn debug_containers_are_added_to_pods_and_nodes() {
     holds(&kubectl.run("describe pod web").ok(), &["Ephemeral Containers:", "probe:"]);
     kubectl.run("debug web --image=busybox --copy-to=copy --share-processes -- sleep 1").ok();
     kubectl.run("get pod copy").ok();
-    holds(&kubectl.run("debug node/sim-node-1 --image=busybox -- sleep 1").ok(), &["Creating debugging pod node-debugger-sim-node-1-"]);
+    holds(
+        &kubectl.run("debug node/sim-node-1 --image=busybox -- sleep 1").ok(),
+        &["Creating debugging pod node-debugger-sim-node-1-"],
+    );
 }

@@ -7,14 +7,20 @@ fn a_deployment_is_rolled_out_looked_back_at_and_undone() {
     let Some((sim, kubectl)) = cluster("workloads: rollout") else { return };
     let status = || kubectl.run("rollout status deploy/web --timeout=60s").ok();
     let image = || kubectl.run("get deploy web -o jsonpath={.spec.template.spec.containers[0].image}").ok();
-    assert_eq!(kubectl.run("create deployment web --image=x:1 --replicas=3").ok(), "deployment.apps/web created\n");
+    assert_eq!(
+        kubectl.run("create deployment web --image=x:1 --replicas=3").ok(),
+        "deployment.apps/web created\n"
+    );
     holds(&status(), &["deployment \"web\" successfully rolled out"]);
     assert_eq!(kubectl.run("set image deploy/web x=x:2").ok(), "deployment.apps/web image updated\n");
     kubectl.run("annotate deploy web kubernetes.io/change-cause=second").ok();
     status();
     sim.wait("the cause", || kubectl.run("rollout history deploy/web").ok().contains("second"));
     let history = kubectl.run("rollout history deploy/web").ok();
-    assert_eq!(history, "deployment.apps/web \nREVISION  CHANGE-CAUSE\n1         <none>\n2         second\n\n");
+    assert_eq!(
+        history,
+        "deployment.apps/web \nREVISION  CHANGE-CAUSE\n1         <none>\n2         second\n\n"
+    );
     let two = kubectl.run("rollout history deploy/web --revision=2").ok();
     holds(&two, &["deployment.apps/web with revision #2", "Image:\tx:2"]);
     assert_eq!(kubectl.run("rollout undo deploy/web").ok(), "deployment.apps/web rolled back\n");
@@ -30,7 +36,10 @@ fn a_deployment_is_rolled_out_looked_back_at_and_undone() {
     assert_eq!(kubectl.run("rollout restart deploy/web").ok(), "deployment.apps/web restarted\n");
     status();
     assert_eq!(kubectl.run("rollout pause deploy/web").ok(), "deployment.apps/web paused\n");
-    assert_eq!(kubectl.run("rollout pause deploy/web").fails(1), "error: deployments.apps \"web\" is already paused\n");
+    assert_eq!(
+        kubectl.run("rollout pause deploy/web").fails(1),
+        "error: deployments.apps \"web\" is already paused\n"
+    );
     kubectl.run("set image deploy/web x=x:3").ok();
     let error = kubectl.run("rollout status deploy/web --timeout=1s").fails(1);
     holds(&error, &["timed out waiting for the condition"]);
@@ -55,7 +64,10 @@ fn a_rollout_that_cannot_end_says_so() {
     holds(&said, &["error: deployment \"slow\" exceeded its progress deadline"]);
     let pods = kubectl.run("get pods").ok();
     assert!(pods.contains("ImagePullBackOff") || pods.contains("ErrImagePull"), "{pods}");
-    holds(&kubectl.run("describe pod -l app=slow").ok(), &["Failed to pull image \"registry.example/none:1\""]);
+    holds(
+        &kubectl.run("describe pod -l app=slow").ok(),
+        &["Failed to pull image \"registry.example/none:1\""],
+    );
     let error = kubectl.run("logs deploy/slow").fails(1);
     holds(&error, &["is waiting to start: "]);
 }
@@ -70,8 +82,14 @@ fn workloads_are_scaled_autoscaled_exposed_and_set() {
     let error = kubectl.run("scale deploy/web --replicas=3 --current-replicas=5").fails(1);
     holds(&error, &["Expected replicas to be 5, was 10"]);
     kubectl.run("scale deploy/web --replicas=3 --current-replicas=10").ok();
-    assert_eq!(kubectl.run("autoscale deploy/web --min 1 --max 10 --cpu=50%").ok(), "horizontalpodautoscaler.autoscaling/web autoscaled\n");
-    assert_eq!(cells(&kubectl.run("get hpa").ok(), "web")[1..6], ["Deployment/web", "cpu:", "<unknown>/50%", "1", "10"]);
+    assert_eq!(
+        kubectl.run("autoscale deploy/web --min 1 --max 10 --cpu=50%").ok(),
+        "horizontalpodautoscaler.autoscaling/web autoscaled\n"
+    );
+    assert_eq!(
+        cells(&kubectl.run("get hpa").ok(), "web")[1..6],
+        ["Deployment/web", "cpu:", "<unknown>/50%", "1", "10"]
+    );
     kubectl.run("describe hpa web").ok();
 
     assert_eq!(kubectl.run("expose deploy/web --port=80 --target-port=8080").ok(), "service/web exposed\n");
@@ -86,12 +104,22 @@ fn workloads_are_scaled_autoscaled_exposed_and_set() {
     assert_eq!(kubectl.run("set env deploy/web A=b").ok(), "deployment.apps/web env updated\n");
     assert_eq!(kubectl.run("set env deploy/web --list").ok(), "# Deployment web, container x\nA=b\n");
     kubectl.run("set env deploy/web A-").ok();
-    let said = kubectl.run("set resources deploy/web --limits=cpu=200m,memory=128Mi --requests=cpu=100m,memory=64Mi").ok();
+    let said = kubectl
+        .run("set resources deploy/web --limits=cpu=200m,memory=128Mi --requests=cpu=100m,memory=64Mi")
+        .ok();
     assert_eq!(said, "deployment.apps/web resource requirements updated\n");
     let error = kubectl.run("set resources deploy/web --requests=cpu=900m").fails(1);
-    holds(&error, &["spec.template.spec.containers[0].resources.requests: Invalid value: \"900m\": must be less than or equal to cpu limit of 200m"]);
+    holds(
+        &error,
+        &[
+            "spec.template.spec.containers[0].resources.requests: Invalid value: \"900m\": must be less than or equal to cpu limit of 200m",
+        ],
+    );
     kubectl.run("create serviceaccount robot").ok();
-    assert_eq!(kubectl.run("set serviceaccount deploy/web robot").ok(), "deployment.apps/web serviceaccount updated\n");
+    assert_eq!(
+        kubectl.run("set serviceaccount deploy/web robot").ok(),
+        "deployment.apps/web serviceaccount updated\n"
+    );
     kubectl.run("set selector svc/web app=other").ok();
     kubectl.run("rollout status deploy/web --timeout=60s").ok();
     sim.wait("the pods' class", || {
@@ -105,10 +133,16 @@ fn jobs_run_to_their_end_and_cronjobs_make_them() {
     let Some((sim, kubectl)) = cluster("workloads: jobs") else { return };
     kubectl.run("create cronjob tick --image=busybox --schedule='0 0 1 1 *' -- date").ok();
     assert_eq!(kubectl.run("create job now --from=cronjob/tick").ok(), "job.batch/now created\n");
-    assert_eq!(kubectl.run("wait --for=condition=complete job/now --timeout=60s").ok(), "job.batch/now condition met\n");
+    assert_eq!(
+        kubectl.run("wait --for=condition=complete job/now --timeout=60s").ok(),
+        "job.batch/now condition met\n"
+    );
     let job = cells(&kubectl.run("get job now").ok(), "now");
     assert_eq!(job[1..3], ["Complete", "1/1"]);
-    holds(&kubectl.run("describe job now").ok(), &["1 Succeeded / 0 Failed", "Controlled By:    CronJob/tick", "Job completed"]);
+    holds(
+        &kubectl.run("describe job now").ok(),
+        &["1 Succeeded / 0 Failed", "Controlled By:    CronJob/tick", "Job completed"],
+    );
     holds(&kubectl.run("logs job/now").ok(), &["started"]);
     holds(&kubectl.run("get cj tick").ok(), &["0 0 1 1 *", "False"]);
     holds(&kubectl.run("describe cj tick").ok(), &["Concurrency Policy:            Allow"]);
@@ -138,7 +172,10 @@ fn a_stateful_set_gets_its_claims_and_keeps_them() {
         "  volumeClaimTemplates:\n  - metadata: {name: data}\n    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n",
     );
     kubectl.feed("apply -f -", file).ok();
-    holds(&kubectl.run("rollout status sts/db --timeout=60s").ok(), &["partitioned roll out complete: 3 new pods have been updated..."]);
+    holds(
+        &kubectl.run("rollout status sts/db --timeout=60s").ok(),
+        &["partitioned roll out complete: 3 new pods have been updated..."],
+    );
     assert_eq!(cells(&kubectl.run("get sts").ok(), "db")[1], "3/3");
     let claims = kubectl.run("get pvc").ok();
     for n in 0..3 {
@@ -157,7 +194,9 @@ fn a_stateful_set_gets_its_claims_and_keeps_them() {
     holds(&kubectl.run("rollout history sts/db").ok(), &["REVISION", "1", "2"]);
     kubectl.run("rollout undo sts/db").ok();
     kubectl.run("rollout status sts/db --timeout=60s").ok();
-    sim.wait("the old image", || kubectl.run("get pod db-0 -o jsonpath={.spec.containers[0].image}").out == "db:1");
+    sim.wait("the old image", || {
+        kubectl.run("get pod db-0 -o jsonpath={.spec.containers[0].image}").out == "db:1"
+    });
     // A claim in use stays until its pod is gone.
     kubectl.run("delete pvc data-db-0 --wait=false").ok();
     assert_eq!(cells(&kubectl.run("get pvc").ok(), "data-db-0")[1], "Terminating");
@@ -180,7 +219,10 @@ fn daemon_sets_run_on_every_node_and_roll() {
     holds(&kubectl.run("rollout history ds/agent").ok(), &["1         <none>", "2         <none>"]);
     kubectl.run("rollout undo ds/agent --to-revision=1").ok();
     kubectl.run("rollout status ds/agent --timeout=60s").ok();
-    assert_eq!(kubectl.run("get pods -o jsonpath={.items[*].spec.containers[0].image}").ok(), "agent:1 agent:1 agent:1");
+    assert_eq!(
+        kubectl.run("get pods -o jsonpath={.items[*].spec.containers[0].image}").ok(),
+        "agent:1 agent:1 agent:1"
+    );
     kubectl.run("rollout restart ds/agent").ok();
     kubectl.run("rollout status ds/agent --timeout=60s").ok();
     kubectl.run("describe ds agent").ok();
@@ -233,8 +275,24 @@ fn finalizers(sim: &Sim, kubectl: &Kubectl) {
     assert_eq!(cells(&kubectl.run("get ns held").ok(), "held")[1], "Terminating");
     sim.wait("the reason", || kubectl.run("get ns held -o yaml").ok().contains("SomeFinalizersRemain"));
     let error = kubectl.run("create cm d -n held").fails(1);
-    holds(&error, &["configmaps \"d\" is forbidden: unable to create new content in namespace held because it is being terminated"]);
-    kubectl.args(&["patch", "cm", "c", "-n", "held", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).ok();
+    holds(
+        &error,
+        &[
+            "configmaps \"d\" is forbidden: unable to create new content in namespace held because it is being terminated",
+        ],
+    );
+    kubectl
+        .args(&[
+            "patch",
+            "cm",
+            "c",
+            "-n",
+            "held",
+            "--type=merge",
+            "-p",
+            r#"{"metadata":{"finalizers":null}}"#,
+        ])
+        .ok();
     kubectl.run("wait --for=delete ns/held --timeout=60s").ok();
 }
 
@@ -255,9 +313,14 @@ fn quotas_and_ranges_are_kept_and_shown() {
     kubectl.run("create rolebinding r --role=r --serviceaccount=default:default").ok();
     kubectl.run("create clusterrole r --verb=get --resource=nodes").ok();
     kubectl.run("create clusterrolebinding r --clusterrole=r --user=bob").ok();
-    holds(&kubectl.run("describe role,rolebinding,clusterrole,clusterrolebinding r").ok(), &["pods", "ServiceAccount", "bob"]);
+    holds(
+        &kubectl.run("describe role,rolebinding,clusterrole,clusterrolebinding r").ok(),
+        &["pods", "ServiceAccount", "bob"],
+    );
     kubectl.run("create secret generic s --from-literal=a=b").ok();
-    kubectl.run("create secret docker-registry d --docker-server=x --docker-username=u --docker-password=p").ok();
+    kubectl
+        .run("create secret docker-registry d --docker-server=x --docker-username=u --docker-password=p")
+        .ok();
     holds(&kubectl.run("get secret s d").ok(), &["Opaque", "kubernetes.io/dockerconfigjson"]);
     holds(&kubectl.run("describe secret s").ok(), &["a:  1 bytes"]);
     kubectl.run("create poddisruptionbudget p --selector=app=web --min-available=50%").ok();

@@ -118,17 +118,20 @@ fn operation(given: &Value) -> Message {
     out.texts(7, &given["consumes"]);
     parameters(&mut out, 8, &given["parameters"]);
     let mut responses = Message::default();
-    responses.named(1, entries(&given["responses"]).map(|(code, given)| {
-        let (mut response, mut value) = (Message::default(), Message::default());
-        response.text(1, &given["description"]);
-        if given["schema"].is_object() {
-            let mut item = Message::default();
-            item.message(1, &schema(&given["schema"]));
-            response.message(2, &item);
-        }
-        value.message(1, &response);
-        (code, value)
-    }));
+    responses.named(
+        1,
+        entries(&given["responses"]).map(|(code, given)| {
+            let (mut response, mut value) = (Message::default(), Message::default());
+            response.text(1, &given["description"]);
+            if given["schema"].is_object() {
+                let mut item = Message::default();
+                item.message(1, &schema(&given["schema"]));
+                response.message(2, &item);
+            }
+            value.message(1, &response);
+            (code, value)
+        }),
+    );
     out.message(9, &responses);
     out.extensions(13, given);
     out
