@@ -25,6 +25,8 @@ const BATCH: usize = 4_096;
 /// A controller with its queue.
 struct Worker {
     controller: Box<dyn Controller>,
+    /// Kinds whose changes wake it.
+    watches: BTreeSet<KindId>,
     ready: BTreeSet<Item>,
     failures: BTreeMap<Item, u32>,
 }
@@ -45,24 +47,30 @@ pub struct Engine {
 impl Engine {
     /// An engine over `cluster`; controllers run in the order given.
     pub fn new(cluster: Cluster, controllers: Vec<Box<dyn Controller>>, fast: bool) -> Self {
-        let mut cursors = BTreeMap::new();
-        for controller in &controllers {
-            cursors.extend(controller.watches().into_iter().map(|kind| (kind, 0)));
-        }
-        let worker = |controller| Worker { controller, ready: BTreeSet::new(), failures: BTreeMap::new() };
-        let workers = controllers.into_iter().map(worker).collect();
+        let worker = |controller: Box<dyn Controller>| {
+            let watches = controller.watches().into_iter().collect();
+            Worker { controller, watches, ready: BTreeSet::new(), failures: BTreeMap::new() }
+        };
+        let workers: Vec<_> = controllers.into_iter().map(worker).collect();
+        let cursors: BTreeMap<KindId, u64> = workers.iter().flat_map(|w| &w.watches).map(|kind| (*kind, 0)).collect();
         let mut engine =
             Self { cluster, workers, cursors, timers: BTreeSet::new(), armed: BTreeMap::new(), fast };
-        engine.relist(&engine.cursors.keys().copied().collect::<Vec<_>>());
+        let kinds: Vec<_> = engine.cursors.keys().copied().collect();
+        engine.relist(&kinds);
         engine
     }
 
-    /// Wakes the controllers for everything that exists: at the start, and after a log was outrun.
-    fn relist(&mut self, kinds: &[KindId]) {
+    /// Wakes the controllers for everything that exists: at the start, and after the logs of `outrun` were.
+    ///
+    /// What went while nobody read is in no list of what exists: so objects of every kind are looked at
+    /// again, the owners of what is gone among them.
+    fn relist(&mut self, outrun: &[KindId]) {
         let state = self.cluster.snapshot();
-        let mut items = Vec::new();
-        for kind in kinds {
+        for kind in outrun {
             self.cursors.insert(*kind, state.revision);
+        }
+        let mut items = Vec::new();
+        for kind in self.cursors.keys() {
             for object in state.objects(*kind).values() {
                 let change = crate::store::Change {
                     revision: object.revision,
@@ -70,7 +78,7 @@ impl Engine {
                     new: object.clone(),
                     deleted: false,
                 };
-                for worker in self.workers.iter_mut().filter(|w| w.controller.watches().contains(kind)) {
+                for worker in self.workers.iter_mut().filter(|w| w.watches.contains(kind)) {
                     worker.controller.wakes(&state, &change, &mut items);
                     worker.ready.extend(items.drain(..));
                 }
@@ -90,13 +98,15 @@ impl Engine {
             };
             for change in &changes {
                 *cursor = change.revision;
-                for worker in self.workers.iter_mut().filter(|w| w.controller.watches().contains(kind)) {
+                for worker in self.workers.iter_mut().filter(|w| w.watches.contains(kind)) {
                     worker.controller.wakes(&state, change, &mut items);
                     worker.ready.extend(items.drain(..));
                 }
             }
         }
-        self.relist(&outrun);
+        if !outrun.is_empty() {
+            self.relist(&outrun);
+        }
         while let Some((_, worker, item)) = self.timers.first().cloned().filter(|t| t.0 <= now) {
             self.timers.pop_first();
             self.armed.remove(&(worker, item.clone()));

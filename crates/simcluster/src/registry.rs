@@ -109,6 +109,12 @@ impl Cluster {
         Self::with_store(Store::from_state(self.0.store.snapshot()), clock, seed)
     }
 
+    /// A cluster whose logs hold next to nothing, so that every reader is outrun.
+    #[cfg(test)]
+    pub(crate) fn with_short_logs(clock: Arc<dyn Clock>, seed: u64) -> Self {
+        Self::with_store(Store::with_logs(Store::default().snapshot(), 30_000, 5), clock, seed)
+    }
+
     fn with_store(store: Store, clock: Arc<dyn Clock>, seed: u64) -> Self {
         let allocations = Mutex::new(admit::Allocations::of(&store.snapshot()));
         Self(Arc::new(Inner { store, clock, rng: Mutex::new(Rng::new(seed)), allocations, events: Mutex::default() }))

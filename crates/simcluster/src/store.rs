@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// The same with logs of another size.
-    fn with_logs(state: State, max_bytes: usize, min_entries: usize) -> Self {
+    pub(crate) fn with_logs(state: State, max_bytes: usize, min_entries: usize) -> Self {
         let start = state.revision;
         let log = |_| Log {
             entries: RwLock::new(Entries { dropped: start, ..Entries::default() }),

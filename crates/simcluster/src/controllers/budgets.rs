@@ -45,6 +45,9 @@ impl Controller for Budgets {
         if change.old.as_ref().is_some_and(unchanged) {
             return;
         }
+        if state.range(*PDB, &object.key.namespace, None).next().is_none() {
+            return;
+        }
         // A workload's size is all that matters of it.
         let size = |o: &Stored| o.value()["spec"]["replicas"].as_i64();
         if object.kind != *POD && !change.deleted && change.old.as_ref().is_some_and(|o| size(o) == size(object)) {

@@ -18,6 +18,8 @@ use crate::store::{Change, State};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const ENDPOINTS_BY: &str = "endpoints.kubernetes.io/managed-by";
+const ENDPOINTS_MANAGER: &str = "endpoint-controller";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 
@@ -44,10 +46,10 @@ impl Controller for EndpointSlices {
     }
 
     fn watches(&self) -> Vec<KindId> {
-        vec![*SERVICE, *POD, *ENDPOINT_SLICE, *NODE]
+        vec![*SERVICE, *POD, *ENDPOINT_SLICE, *ENDPOINTS, *NODE]
     }
 
-    fn wakes(&mut self, _: &State, change: &Change, items: &mut Vec<Item>) {
+    fn wakes(&mut self, state: &State, change: &Change, items: &mut Vec<Item>) {
         let object = &change.new;
         let item = |key: &Key| Item { kind: *SERVICE, key: key.clone() };
         if object.kind == *SERVICE {
@@ -71,6 +73,11 @@ impl Controller for EndpointSlices {
                     items.push(item(key));
                 }
             }
+        } else if object.kind == *ENDPOINTS {
+            // Deleted by somebody, or left by a service that is gone.
+            if change.deleted || state.get(*SERVICE, &object.key).is_none() {
+                items.push(item(&object.key));
+            }
         } else if object.kind == *ENDPOINT_SLICE
             && change.deleted
             && object.label(MANAGED_BY) == Some(MANAGER)
@@ -87,7 +94,9 @@ impl Controller for EndpointSlices {
         }
         self.gathering.remove(&item.key);
         let state = ctx.state();
-        let Some(service) = state.get(*SERVICE, &item.key) else { return Ok(None) };
+        let Some(service) = state.get(*SERVICE, &item.key) else {
+            return forget(ctx, &state, &item.key).map(|()| None);
+        };
         let Some(selector) = self.selectors.get(&item.key) else { return Ok(None) };
         let value = service.value();
         if value["spec"]["type"] == "ExternalName" || service.deleting {
@@ -258,7 +267,7 @@ fn endpoints(
     value: &Value,
     backing: &[Backing],
 ) -> Result<(), ApiError> {
-    let actor = Actor::new("endpoint-controller");
+    let actor = Actor::new(ENDPOINTS_MANAGER);
     let publish = value["spec"]["publishNotReadyAddresses"] == true;
     let mut subsets: BTreeMap<String, Value> = BTreeMap::new();
     // The older form does not know pods on their way out.
@@ -288,7 +297,7 @@ fn endpoints(
     if value["spec"]["clusterIP"] == "None" {
         labels.insert(HEADLESS.into(), "".into());
     }
-    labels.insert("endpoints.kubernetes.io/managed-by".into(), "endpoint-controller".into());
+    labels.insert(ENDPOINTS_BY.into(), ENDPOINTS_MANAGER.into());
     let existing = state.get(*ENDPOINTS, &service.key).map(|e| e.value());
     if existing.as_ref().is_some_and(|e| same(&e["subsets"], &subsets) && e["metadata"]["labels"] == json!(labels)) {
         return Ok(());
@@ -304,12 +313,23 @@ fn endpoints(
     let object = json!({
         "metadata": {
             "name": &*service.key.name, "labels": labels, "annotations": annotations,
-            "ownerReferences": [pods::owner_reference(service)],
         },
         "subsets": subsets,
     });
     ctx.cluster.create(*ENDPOINTS, &service.key.namespace, object, &actor)?;
     Ok(())
+}
+
+/// Deletes the Endpoints of a service that is gone; unlike slices they have no owner, by tradition.
+fn forget(ctx: &Ctx<'_>, state: &State, key: &Key) -> Result<(), ApiError> {
+    let ours = state.get(*ENDPOINTS, key).filter(|e| e.label(ENDPOINTS_BY) == Some(ENDPOINTS_MANAGER));
+    if ours.is_none() {
+        return Ok(());
+    }
+    match ctx.cluster.delete(*ENDPOINTS, key, &DeleteOptions::default(), &Actor::new(ENDPOINTS_MANAGER)) {
+        Err(e) if e.code != 404 => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn same(stored: &Value, wanted: &[Value]) -> bool {

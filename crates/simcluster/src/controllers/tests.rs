@@ -9,6 +9,7 @@ mod endpoints;
 mod garbage;
 mod jobs;
 mod namespaces;
+mod outrun;
 mod replicas;
 mod rollout;
 mod stateful;
@@ -51,6 +52,17 @@ impl World {
     pub fn with(config: Config) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::parse("2026-03-01T00:00:00Z").unwrap()));
         let cluster = Cluster::new(clock.clone(), config.seed);
+        Self::over(clock, cluster, config)
+    }
+
+    /// A fast cluster whose logs are so short that the controllers are outrun all the time.
+    pub fn outrun(nodes: usize) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::parse("2026-03-01T00:00:00Z").unwrap()));
+        let cluster = Cluster::with_short_logs(clock.clone(), 7);
+        Self::over(clock, cluster, Config { nodes, seed: 7, fast: true, ..Config::default() })
+    }
+
+    fn over(clock: Arc<ManualClock>, cluster: Cluster, config: Config) -> Self {
         crate::bootstrap::install(&cluster, ([127, 0, 0, 1], 6443).into()).unwrap();
         nodes::register(&cluster, &config).unwrap();
         let engine = engine(&cluster, &config);

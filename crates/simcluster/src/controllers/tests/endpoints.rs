@@ -173,6 +173,10 @@ fn a_service_takes_its_slices_along_and_slices_come_back() {
     world.delete(*ENDPOINT_SLICE, &name);
     world.secs(1);
     assert_eq!(endpoints(&world).len(), 1);
+    assert!(world.get(*ENDPOINTS, "web")["metadata"]["ownerReferences"].is_null());
+    world.delete(*ENDPOINTS, "web");
+    world.secs(1);
+    assert!(world.exists(*ENDPOINTS, "web"));
     world.delete(*SERVICE, "web");
     world.secs(1);
     assert!(slices(&world).is_empty());
