@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 
+use crate::controllers::{Again, Controller, Ctx, Item};
 use crate::kind::well_known::{
     CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, PRIORITY_CLASS, SERVICE, STORAGE_CLASS,
 };
 use crate::kind::KindId;
 use crate::registry::{Actor, Cluster};
 use crate::status::ApiError;
+use crate::store::{Change, State};
 
 /// Namespaces that the API server makes.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -30,27 +32,9 @@ pub fn install(cluster: &Cluster, address: SocketAddr) -> Result<(), ApiError> {
     for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] {
         create(*PRIORITY_CLASS, "", json!({"metadata": {"name": name}, "value": value, "globalDefault": false}))?;
     }
-    create(*SERVICE, "default", json!({
-        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {
-            "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port()}],
-        },
-    }))?;
-    // Endpoints may not be on the loopback, where a laptop's cluster listens: a made-up address then.
-    let reachable = !address.ip().is_loopback() && !address.ip().is_unspecified();
-    let ip = if reachable { address.ip() } else { MADE_UP };
-    let port = json!({"name": "https", "port": address.port(), "protocol": "TCP"});
-    create(*ENDPOINT_SLICE, "default", json!({
-        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": if ip.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
-        "ports": [port],
-    }))?;
-    create(*ENDPOINTS, "default", json!({
-        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{"addresses": [{"ip": ip.to_string()}], "ports": [port]}],
-    }))?;
+    for (kind, value) in own_service(address) {
+        create(kind, "default", value)?;
+    }
     create(*STORAGE_CLASS, "", json!({
         "metadata": {
             "name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
@@ -61,4 +45,71 @@ pub fn install(cluster: &Cluster, address: SocketAddr) -> Result<(), ApiError> {
         "metadata": {"name": "cluster-info"}, "data": {"server": format!("https://{address}")},
     }))?;
     Ok(())
+}
+
+/// The service `kubernetes` with its endpoints: how the API is found from inside.
+fn own_service(address: SocketAddr) -> [(KindId, Value); 3] {
+    // Endpoints may not be on the loopback, where a laptop's cluster listens: a made-up address then.
+    let reachable = !address.ip().is_loopback() && !address.ip().is_unspecified();
+    let ip = if reachable { address.ip() } else { MADE_UP };
+    let port = json!({"name": "https", "port": address.port(), "protocol": "TCP"});
+    let service = json!({
+        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port()}],
+        },
+    });
+    let slice = json!({
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": if ip.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
+        "ports": [port],
+    });
+    let endpoints = json!({
+        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": ip.to_string()}], "ports": [port]}],
+    });
+    [(*SERVICE, service), (*ENDPOINT_SLICE, slice), (*ENDPOINTS, endpoints)]
+}
+
+/// Makes the API's own service again when somebody deletes it.
+///
+/// Contract: Kubernetes pkg/controlplane/controller/kubernetesservice.
+#[derive(Debug)]
+pub struct OwnService {
+    address: SocketAddr,
+}
+
+impl OwnService {
+    /// For an API that listens at `address`.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+}
+
+impl Controller for OwnService {
+    fn name(&self) -> &'static str {
+        "kube-apiserver"
+    }
+
+    fn watches(&self) -> Vec<KindId> {
+        vec![*SERVICE, *ENDPOINT_SLICE, *ENDPOINTS]
+    }
+
+    fn wakes(&mut self, _: &State, change: &Change, items: &mut Vec<Item>) {
+        let key = &change.new.key;
+        if change.deleted && &*key.namespace == "default" && &*key.name == "kubernetes" {
+            items.push(Item { kind: change.new.kind, key: key.clone() });
+        }
+    }
+
+    fn reconcile(&mut self, ctx: &Ctx<'_>, item: &Item) -> Result<Again, ApiError> {
+        let own = own_service(self.address).into_iter().find(|(kind, _)| *kind == item.kind);
+        let Some((kind, value)) = own else { return Ok(None) };
+        match ctx.cluster.create(kind, "default", value, &Actor::new(self.name())) {
+            Err(e) if e.reason != "AlreadyExists" => Err(e),
+            _ => Ok(None),
+        }
+    }
 }

@@ -210,6 +210,11 @@ impl Api {
         }
         let now = self.cluster.now();
         let expires = now + std::time::Duration::from_secs(seconds.unsigned_abs());
+        let bound = &request["spec"]["boundObjectRef"];
+        if let Some(kind) = kind_id("", bound["kind"].as_str().unwrap_or_default()) {
+            let namespace = if kind.info().namespaced { &*account.key.namespace } else { "" };
+            self.find(kind, &Key::new(namespace, bound["name"].as_str().unwrap_or_default()))?;
+        }
         if request["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
             request["spec"]["audiences"] = json!([ISSUER]);
         }

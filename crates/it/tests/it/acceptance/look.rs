@@ -76,6 +76,8 @@ fn the_holder_of_the_token_is_known_and_may_do_everything() {
     holds(&me, &["[system:masters system:authenticated]"]);
     let token = kubectl.run("create token default --duration=20m").ok();
     assert_eq!(token.split('.').count(), 3, "{token}");
+    let error = kubectl.run("create token default --bound-object-kind=Pod --bound-object-name=none").fails(1);
+    assert_eq!(error, "error: failed to create token: pods \"none\" not found\n");
     let error = kubectl.run("create token nobody").fails(1);
     assert_eq!(error, "error: failed to create token: serviceaccounts \"nobody\" not found\n");
     let error = kubectl.run("get nodes --token=wrong").fails(1);
