@@ -31,7 +31,7 @@ pub mod scheduler;
 pub mod stateful;
 pub mod taints;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod volumes;
 pub mod workload;
 

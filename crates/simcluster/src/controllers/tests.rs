@@ -31,7 +31,7 @@ use crate::server::Config;
 use crate::status::ApiError;
 
 /// A whole cluster but for its API: every controller, the scheduler, and fake nodes.
-pub(super) struct World {
+pub(crate) struct World {
     pub clock: Arc<ManualClock>,
     pub cluster: Cluster,
     engine: Engine,
@@ -199,7 +199,7 @@ pub(super) fn template(app: &str, annotations: &Value) -> Value {
 }
 
 /// A Deployment, ReplicaSet, StatefulSet or DaemonSet named `app` with selector `app: NAME`.
-pub(super) fn workload(app: &str, replicas: i64, spec: &Value) -> Value {
+pub(crate) fn workload(app: &str, replicas: i64, spec: &Value) -> Value {
     let mut all = json!({
         "replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": template(app, &json!({})),
     });
@@ -218,6 +218,6 @@ pub(super) fn condition(object: &Value, type_: &str) -> String {
 }
 
 /// The numbers of a status, absent ones as zero.
-pub(super) fn counts<const N: usize>(object: &Value, fields: [&str; N]) -> [i64; N] {
+pub(crate) fn counts<const N: usize>(object: &Value, fields: [&str; N]) -> [i64; N] {
     fields.map(|f| object["status"][f].as_i64().unwrap_or(0))
 }
