@@ -26,7 +26,7 @@ mod write;
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
 use kiban_runtime::http::{Body, Handler};
 use kiban_runtime::shutdown::Shutdown;
@@ -59,6 +59,8 @@ struct Call {
     accept: Accept,
     user_agent: String,
     content_type: String,
+    /// As whom the caller wants to be seen (`kubectl --as`): name and groups.
+    impersonated: Option<(String, Vec<String>)>,
     body: bytes::Bytes,
 }
 
@@ -96,6 +98,7 @@ impl Api {
             accept,
             user_agent: header("user-agent"),
             content_type: header("content-type"),
+            impersonated: impersonated(&head.headers),
             body,
         };
         // A watch on one object is a watch on a list of one.
@@ -179,6 +182,17 @@ impl Handler for Api {
         let response = self.answer(request).await.unwrap_or_else(|e| respond::error(&e));
         if head { response.map(|_| Body::full("")) } else { response }
     }
+}
+
+/// Contract: the Impersonate-* headers of Kubernetes' authentication.
+fn impersonated(headers: &HeaderMap) -> Option<(String, Vec<String>)> {
+    let text = |v: &HeaderValue| v.to_str().ok().map(str::to_owned);
+    let name = headers.get("impersonate-user").and_then(text).filter(|n| !n.is_empty())?;
+    let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().filter_map(text).collect();
+    if !groups.iter().any(|g| g == "system:authenticated") {
+        groups.push("system:authenticated".to_owned());
+    }
+    Some((name, groups))
 }
 
 /// What clients are warned of when they use a kind that has a successor.

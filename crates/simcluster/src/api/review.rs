@@ -22,12 +22,12 @@ pub(super) fn answer(api: &Api, target: &Target, call: &Call) -> Option<Result<R
         let mut review = decoded.value;
         review["apiVersion"] = target.kind.api_version().into();
         review["kind"] = kind.kind.clone().into();
-        review["status"] = status(api, &review);
+        review["status"] = status(api, call, &review);
         respond::value(201, &review)
     }))
 }
 
-fn access(_: &Api, review: &Value) -> Value {
+fn access(_: &Api, _: &Call, review: &Value) -> Value {
     let user = review["spec"]["user"].as_str().unwrap_or(USER);
     if user == USER {
         return json!({"allowed": true, "reason": "the holder of the cluster's token may do everything"});
@@ -35,7 +35,7 @@ fn access(_: &Api, review: &Value) -> Value {
     json!({"allowed": false, "reason": format!("there is no user \"{user}\" in this cluster")})
 }
 
-fn rules(_: &Api, _: &Value) -> Value {
+fn rules(_: &Api, _: &Call, _: &Value) -> Value {
     json!({
         "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
         "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
@@ -43,11 +43,14 @@ fn rules(_: &Api, _: &Value) -> Value {
     })
 }
 
-fn user(_: &Api, _: &Value) -> Value {
+fn user(_: &Api, call: &Call, _: &Value) -> Value {
+    if let Some((name, groups)) = &call.impersonated {
+        return json!({"userInfo": {"username": name, "groups": groups}});
+    }
     json!({"userInfo": {"username": USER, "groups": GROUPS}})
 }
 
-fn token(api: &Api, review: &Value) -> Value {
+fn token(api: &Api, _: &Call, review: &Value) -> Value {
     if review["spec"]["token"].as_str() == Some(&api.token) {
         return json!({"authenticated": true, "user": {"username": USER, "groups": GROUPS}});
     }

@@ -34,6 +34,7 @@ impl Client {
             accept: Accept::parse("application/json").unwrap(),
             user_agent: "test/1".into(),
             content_type: "application/json".into(),
+            impersonated: None,
             body: if body.is_null() { bytes::Bytes::new() } else { body.to_string().into() },
         };
         self.runtime.block_on(async {

@@ -74,6 +74,7 @@ fn the_holder_of_the_token_is_known_and_may_do_everything() {
     let me = kubectl.run("auth whoami").ok();
     assert_eq!(cells(&me, "Username"), ["Username", "kubernetes-admin"]);
     holds(&me, &["[system:masters system:authenticated]"]);
+    holds(&kubectl.run("auth whoami --as=bob --as-group=dev").ok(), &["bob", "[dev system:authenticated]"]);
     let token = kubectl.run("create token default --duration=20m").ok();
     assert_eq!(token.split('.').count(), 3, "{token}");
     let error = kubectl.run("create token default --bound-object-kind=Pod --bound-object-name=none").fails(1);
