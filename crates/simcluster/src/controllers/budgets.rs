@@ -40,7 +40,11 @@ impl Controller for Budgets {
             return;
         }
         let unchanged = |old: &Arc<Stored>| {
-            object.kind == *POD && !change.deleted && old.pod == object.pod && old.labels == object.labels && old.deleting == object.deleting
+            object.kind == *POD
+                && !change.deleted
+                && old.pod == object.pod
+                && old.labels == object.labels
+                && old.deleting == object.deleting
         };
         if change.old.as_ref().is_some_and(unchanged) {
             return;
@@ -50,7 +54,10 @@ impl Controller for Budgets {
         }
         // A workload's size is all that matters of it.
         let size = |o: &Stored| o.value()["spec"]["replicas"].as_i64();
-        if object.kind != *POD && !change.deleted && change.old.as_ref().is_some_and(|o| size(o) == size(object)) {
+        if object.kind != *POD
+            && !change.deleted
+            && change.old.as_ref().is_some_and(|o| size(o) == size(object))
+        {
             return;
         }
         for budget in state.range(*PDB, &object.key.namespace, None) {
@@ -69,8 +76,11 @@ impl Controller for Budgets {
         let Some(budget) = state.get(*PDB, &item.key) else { return Ok(None) };
         let value = budget.value();
         let selector = selector_of(&value);
-        let covered: Vec<_> =
-            state.range(*POD, &budget.key.namespace, None).filter(|p| selector.matches(&***p)).cloned().collect();
+        let covered: Vec<_> = state
+            .range(*POD, &budget.key.namespace, None)
+            .filter(|p| selector.matches(&***p))
+            .cloned()
+            .collect();
         let expected = expected(&state, &value, &covered);
         self.report(ctx, budget, &covered, expected.as_ref().err());
         let (status, again) = status(ctx, &value, &covered, expected);
@@ -124,7 +134,11 @@ fn controllers_size(state: &State, covered: &[Arc<Stored>]) -> Result<i64, Strin
             return Err(format!("found no controllers for pod \"{}\"", pod.key.name));
         };
         // A ReplicaSet of a Deployment counts as the Deployment.
-        let top = found.controller().and_then(|o| state.by_uid(&o.uid)).filter(|o| o.kind == *DEPLOYMENT).unwrap_or(found);
+        let top = found
+            .controller()
+            .and_then(|o| state.by_uid(&o.uid))
+            .filter(|o| o.kind == *DEPLOYMENT)
+            .unwrap_or(found);
         if !top.kind.has_subresource("scale") {
             return Err(format!("{} does not implement the scale subresource", top.kind.resource_name()));
         }
@@ -134,7 +148,12 @@ fn controllers_size(state: &State, covered: &[Arc<Stored>]) -> Result<i64, Strin
     Ok(sizes.values().sum())
 }
 
-fn status(ctx: &Ctx<'_>, budget: &Value, covered: &[Arc<Stored>], expected: Result<(i64, i64), String>) -> (Value, Again) {
+fn status(
+    ctx: &Ctx<'_>,
+    budget: &Value,
+    covered: &[Arc<Stored>],
+    expected: Result<(i64, i64), String>,
+) -> (Value, Again) {
     let now = ctx.now;
     let (granted, again) = still_granted(budget, covered, now);
     let healthy = covered
@@ -146,8 +165,14 @@ fn status(ctx: &Ctx<'_>, budget: &Value, covered: &[Arc<Stored>], expected: Resu
     let (condition, expected, desired, allowed) = match expected {
         Ok((expected, desired)) => {
             let allowed = if expected > 0 { (healthy - desired).max(0) } else { 0 };
-            let (status, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
-            (json!({"type": "DisruptionAllowed", "status": status, "reason": reason, "message": ""}), expected, desired, allowed)
+            let (status, reason) =
+                if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+            (
+                json!({"type": "DisruptionAllowed", "status": status, "reason": reason, "message": ""}),
+                expected,
+                desired,
+                allowed,
+            )
         }
         Err(why) => {
             let condition = json!({"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": why});
@@ -155,9 +180,12 @@ fn status(ctx: &Ctx<'_>, budget: &Value, covered: &[Arc<Stored>], expected: Resu
             (condition, old("expectedPods"), old("desiredHealthy"), 0)
         }
     };
-    for (field, number) in
-        [("currentHealthy", healthy), ("desiredHealthy", desired), ("disruptionsAllowed", allowed), ("expectedPods", expected)]
-    {
+    for (field, number) in [
+        ("currentHealthy", healthy),
+        ("desiredHealthy", desired),
+        ("disruptionsAllowed", allowed),
+        ("expectedPods", expected),
+    ] {
         status[field] = number.into();
     }
     let mut condition = condition;
@@ -173,7 +201,11 @@ fn status(ctx: &Ctx<'_>, budget: &Value, covered: &[Arc<Stored>], expected: Resu
 }
 
 /// Evictions granted whose pod is still there and not yet going; and when the first is forgotten.
-fn still_granted(budget: &Value, covered: &[Arc<Stored>], now: Timestamp) -> (serde_json::Map<String, Value>, Again) {
+fn still_granted(
+    budget: &Value,
+    covered: &[Arc<Stored>],
+    now: Timestamp,
+) -> (serde_json::Map<String, Value>, Again) {
     let mut again = None;
     let granted = budget["status"]["disruptedPods"].as_object().cloned().unwrap_or_default();
     let kept = granted.into_iter().filter(|(name, at)| {

@@ -52,7 +52,8 @@ impl Controller for CronJobs {
         }
         let mut jobs: Vec<_> = pods::owned_of(&state, object, *JOB).cloned().collect();
         jobs.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
-        let cron = Cron { ctx, object: object.clone(), value: object.value(), actor: Actor::new(self.name()) };
+        let cron =
+            Cron { ctx, object: object.clone(), value: object.value(), actor: Actor::new(self.name()) };
         cron.sync(&jobs)
     }
 }
@@ -88,7 +89,8 @@ impl Cron<'_> {
 
     /// Status from what runs and what ended since the last look.
     fn observe(&self, jobs: &[Arc<Stored>], running: &[Arc<Stored>]) -> Value {
-        let mut status = if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
+        let mut status =
+            if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
         let active = self.value["status"]["active"].as_array().cloned().unwrap_or_default();
         let was_active = |uid: &str| active.iter().any(|a| a["uid"] == *uid);
         for job in jobs {
@@ -96,17 +98,22 @@ impl Cron<'_> {
             let known = was_active(&job.uid);
             let Some(how) = ended(&value) else {
                 if !known {
-                    let text = format!("Saw a job that the controller did not create or forgot: {}", job.key.name);
-                    Event::warning(&self.actor.manager, "UnexpectedJob", &text).record(self.ctx.cluster, &self.object);
+                    let text =
+                        format!("Saw a job that the controller did not create or forgot: {}", job.key.name);
+                    Event::warning(&self.actor.manager, "UnexpectedJob", &text)
+                        .record(self.ctx.cluster, &self.object);
                 }
                 continue;
             };
             if known {
                 let text = format!("Saw completed job: {}, condition: {how}", job.key.name);
-                Event::normal(&self.actor.manager, "SawCompletedJob", &text).record(self.ctx.cluster, &self.object);
+                Event::normal(&self.actor.manager, "SawCompletedJob", &text)
+                    .record(self.ctx.cluster, &self.object);
             }
             let at = value["status"]["completionTime"].as_str().filter(|_| how == "Complete");
-            if let Some(at) = at.filter(|a| status["lastSuccessfulTime"].as_str().is_none_or(|last| last < *a)) {
+            if let Some(at) =
+                at.filter(|a| status["lastSuccessfulTime"].as_str().is_none_or(|last| last < *a))
+            {
                 status["lastSuccessfulTime"] = at.into();
             }
         }
@@ -122,9 +129,11 @@ impl Cron<'_> {
     /// The schedule and its zone; one that cannot be read is reported.
     fn schedule(&self) -> Option<(Schedule, Option<&str>)> {
         let zone = self.value["spec"]["timeZone"].as_str();
-        if let Some((name, error)) = zone.and_then(|z| Some((z, kiban_base::cron::check_time_zone(z).err()?))) {
+        if let Some((name, error)) = zone.and_then(|z| Some((z, kiban_base::cron::check_time_zone(z).err()?)))
+        {
             let text = format!("invalid timeZone: {name:?}: {error}");
-            Event::warning(&self.actor.manager, "UnknownTimeZone", &text).record(self.ctx.cluster, &self.object);
+            Event::warning(&self.actor.manager, "UnknownTimeZone", &text)
+                .record(self.ctx.cluster, &self.object);
             return None;
         }
         let text = self.value["spec"]["schedule"].as_str()?;
@@ -133,7 +142,8 @@ impl Cron<'_> {
             Ok(schedule) => Some((schedule, zone)),
             Err(e) => {
                 let text = format!("unparseable schedule: {text:?} : {e}");
-                Event::warning(&self.actor.manager, "UnparseableSchedule", &text).record(self.ctx.cluster, &self.object);
+                Event::warning(&self.actor.manager, "UnparseableSchedule", &text)
+                    .record(self.ctx.cluster, &self.object);
                 None
             }
         }
@@ -166,8 +176,10 @@ impl Cron<'_> {
         }
         match spec["concurrencyPolicy"].as_str() {
             Some("Forbid") if !active.is_empty() => {
-                let text = "Not starting job because prior execution is running and concurrency policy is Forbid";
-                Event::normal(&self.actor.manager, "JobAlreadyActive", text).record(self.ctx.cluster, &self.object);
+                let text =
+                    "Not starting job because prior execution is running and concurrency policy is Forbid";
+                Event::normal(&self.actor.manager, "JobAlreadyActive", text)
+                    .record(self.ctx.cluster, &self.object);
                 return Ok(again);
             }
             Some("Replace") => {
@@ -210,8 +222,10 @@ impl Cron<'_> {
                 None => return Some(due),
             }
         }
-        let text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
-        Event::warning(&self.actor.manager, "TooManyMissedTimes", text).record(self.ctx.cluster, &self.object);
+        let text =
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
+        Event::warning(&self.actor.manager, "TooManyMissedTimes", text)
+            .record(self.ctx.cluster, &self.object);
         // The next time after T is past exactly while T lies before the last one: found by halves.
         let (mut before, mut after) = (due.secs(), now.secs() + 1);
         while after - before > 1 {
@@ -239,7 +253,8 @@ impl Cron<'_> {
         match self.ctx.cluster.create(*JOB, &self.object.key.namespace, job, &self.actor) {
             Ok(job) => {
                 let text = format!("Created job {name}");
-                Event::normal(&self.actor.manager, "SuccessfulCreate", &text).record(self.ctx.cluster, &self.object);
+                Event::normal(&self.actor.manager, "SuccessfulCreate", &text)
+                    .record(self.ctx.cluster, &self.object);
                 Ok(Some(job))
             }
             // Made before a restart and not yet in the status, or somebody else's.
@@ -251,7 +266,8 @@ impl Cron<'_> {
             Err(e) if pods::is_terminating(&e) => Ok(None),
             Err(e) => {
                 let text = format!("Error creating job: {e}");
-                Event::warning(&self.actor.manager, "FailedCreate", &text).record(self.ctx.cluster, &self.object);
+                Event::warning(&self.actor.manager, "FailedCreate", &text)
+                    .record(self.ctx.cluster, &self.object);
                 Err(e)
             }
         }
@@ -263,7 +279,8 @@ impl Cron<'_> {
             [("Complete", "successfulJobsHistoryLimit", 3), ("Failed", "failedJobsHistoryLimit", 1)]
         {
             let limit = usize::try_from(self.value["spec"][field].as_i64().unwrap_or(default)).unwrap_or(0);
-            let of_kind: Vec<_> = jobs.iter().filter(|j| ended(&j.value()) == Some(how) && !j.deleting).collect();
+            let of_kind: Vec<_> =
+                jobs.iter().filter(|j| ended(&j.value()) == Some(how) && !j.deleting).collect();
             for job in of_kind.iter().take(of_kind.len().saturating_sub(limit)) {
                 self.delete(job)?;
             }
@@ -272,11 +289,13 @@ impl Cron<'_> {
     }
 
     fn delete(&self, job: &Stored) -> Result<(), ApiError> {
-        let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+        let options =
+            DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
         match self.ctx.cluster.delete(*JOB, &job.key, &options, &self.actor) {
             Ok(_) => {
                 let text = format!("Deleted job {}", job.key.name);
-                Event::normal(&self.actor.manager, "SuccessfulDelete", &text).record(self.ctx.cluster, &self.object);
+                Event::normal(&self.actor.manager, "SuccessfulDelete", &text)
+                    .record(self.ctx.cluster, &self.object);
                 Ok(())
             }
             Err(e) if e.code == 404 => Ok(()),
@@ -287,7 +306,8 @@ impl Cron<'_> {
 
 /// `Mon, 02 Jan 2006 15:04:05 +0000`.
 fn rfc1123(time: Timestamp) -> String {
-    let zoned = jiff::Timestamp::from_second(time.secs()).map(|t| t.to_zoned_datetime(jiff::tz::TimeZone::UTC));
+    let zoned =
+        jiff::Timestamp::from_second(time.secs()).map(|t| t.to_zoned_datetime(jiff::tz::TimeZone::UTC));
     zoned.map_or_else(|_| time.rfc3339(), |t| t.strftime("%a, %d %b %Y %H:%M:%S %z").to_string())
 }
 

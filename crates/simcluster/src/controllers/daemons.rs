@@ -56,9 +56,13 @@ impl Controller for DaemonSets {
             if workload::may_be_adopted(change) {
                 workload::wake_selectors(*DAEMON_SET, state, object, items);
             }
-        } else if change.deleted || change.old.as_ref().is_none_or(|o| placement_of(o) != placement_of(object)) {
+        } else if change.deleted
+            || change.old.as_ref().is_none_or(|o| placement_of(o) != placement_of(object))
+        {
             // A node came, went, or takes other pods now; its heartbeats are no news.
-            items.extend(state.objects(*DAEMON_SET).keys().map(|k| Item { kind: *DAEMON_SET, key: k.clone() }));
+            items.extend(
+                state.objects(*DAEMON_SET).keys().map(|k| Item { kind: *DAEMON_SET, key: k.clone() }),
+            );
         }
     }
 
@@ -113,12 +117,16 @@ impl Set<'_> {
         let mut pod = pods::from_template(&self.object, &self.value["spec"]["template"]);
         pod["metadata"]["labels"][POD_LABEL] = self.hash.clone().into();
         let this = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]});
-        let affinity = &mut pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        let affinity =
+            &mut pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
         let terms = affinity["nodeSelectorTerms"].as_array().cloned().unwrap_or_default();
         let terms: Vec<_> = if terms.is_empty() {
             vec![this]
         } else {
-            let with = |mut t: Value| { t["matchFields"] = this["matchFields"].clone(); t };
+            let with = |mut t: Value| {
+                t["matchFields"] = this["matchFields"].clone();
+                t
+            };
             terms.into_iter().map(with).collect()
         };
         *affinity = json!({"nodeSelectorTerms": terms});
@@ -255,7 +263,9 @@ impl Set<'_> {
     /// How many pods may be made beside old ones that still run.
     fn surge(&self, wanted: i64) -> i64 {
         let strategy = &self.value["spec"]["updateStrategy"];
-        pods::scaled(&strategy["rollingUpdate"]["maxSurge"], wanted, true).filter(|_| strategy["type"] != "OnDelete").unwrap_or(0)
+        pods::scaled(&strategy["rollingUpdate"]["maxSurge"], wanted, true)
+            .filter(|_| strategy["type"] != "OnDelete")
+            .unwrap_or(0)
     }
 
     /// Replaces old pods: as many at once as may be unavailable, or may be too many.
@@ -265,7 +275,12 @@ impl Set<'_> {
         let places = places.iter().map(|(node, pods)| {
             let alive = || pods.iter().filter(|p| !p.deleting);
             let ended = |p: &&Arc<Stored>| p.pod.is_some_and(|d| d.phase.is_terminal());
-            (node, alive().find(|p| self.is_new(p)), alive().find(|p| !self.is_new(p)), alive().any(|p| ended(&p)))
+            (
+                node,
+                alive().find(|p| self.is_new(p)),
+                alive().find(|p| !self.is_new(p)),
+                alive().any(|p| ended(&p)),
+            )
         });
         if surge > 0 {
             return self.roll_with_surge(places.map(|(node, new, old, _)| (node, new, old)), surge);
@@ -335,7 +350,8 @@ impl Set<'_> {
             let wait = pods::becomes_available(pod, self.min_ready(), self.ctx.now);
             again = [again, wait].into_iter().flatten().min();
         }
-        let mut status = if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
+        let mut status =
+            if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
         for (field, number) in [
             ("desiredNumberScheduled", desired),
             ("currentNumberScheduled", current),
@@ -379,8 +395,13 @@ fn node_of(pod: &Stored) -> String {
         return node.to_owned();
     }
     let value = pod.value();
-    let terms = &value["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
-    let mut fields = terms.as_array().into_iter().flatten().flat_map(|t| t["matchFields"].as_array().into_iter().flatten());
+    let terms = &value["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        ["nodeSelectorTerms"];
+    let mut fields = terms
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|t| t["matchFields"].as_array().into_iter().flatten());
     let name = fields.find(|f| f["key"] == "metadata.name").and_then(|f| f["values"][0].as_str());
     name.unwrap_or_default().to_owned()
 }

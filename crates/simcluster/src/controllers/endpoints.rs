@@ -139,26 +139,30 @@ fn backing_pods(state: &State, service: &Stored, selector: &LabelSelector) -> Ve
 /// The service's ports as a pod has them; a named port may be another number in each pod.
 fn ports_of(service: &Value, pod: &Value) -> Vec<Value> {
     let ports = service["spec"]["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
-    ports.iter().filter_map(|port| {
-        let target = &port["targetPort"];
-        let number = match target.as_str() {
-            Some(name) => named_port(pod, name, &port["protocol"])?,
-            None => target.as_i64().filter(|n| *n != 0).or_else(|| port["port"].as_i64())?,
-        };
-        let mut out = json!({
-            "name": port["name"].as_str().unwrap_or_default(), "port": number,
-            "protocol": port["protocol"].as_str().unwrap_or("TCP"),
-        });
-        if port["appProtocol"].is_string() {
-            out["appProtocol"] = port["appProtocol"].clone();
-        }
-        Some(out)
-    }).collect()
+    ports
+        .iter()
+        .filter_map(|port| {
+            let target = &port["targetPort"];
+            let number = match target.as_str() {
+                Some(name) => named_port(pod, name, &port["protocol"])?,
+                None => target.as_i64().filter(|n| *n != 0).or_else(|| port["port"].as_i64())?,
+            };
+            let mut out = json!({
+                "name": port["name"].as_str().unwrap_or_default(), "port": number,
+                "protocol": port["protocol"].as_str().unwrap_or("TCP"),
+            });
+            if port["appProtocol"].is_string() {
+                out["appProtocol"] = port["appProtocol"].clone();
+            }
+            Some(out)
+        })
+        .collect()
 }
 
 fn named_port(pod: &Value, name: &str, protocol: &Value) -> Option<i64> {
     let protocol = protocol.as_str().unwrap_or("TCP");
-    let containers = ["containers", "initContainers"].iter().flat_map(|l| pod["spec"][l].as_array().into_iter().flatten());
+    let containers =
+        ["containers", "initContainers"].iter().flat_map(|l| pod["spec"][l].as_array().into_iter().flatten());
     let mut ports = containers.flat_map(|c| c["ports"].as_array().into_iter().flatten());
     let found = ports.find(|p| p["name"] == name && p["protocol"].as_str().unwrap_or("TCP") == protocol)?;
     found["containerPort"].as_i64()
@@ -175,7 +179,9 @@ fn endpoint(state: &State, service: &Stored, backing: &Backing, publish_unready:
     });
     if let Some(node) = backing.value["spec"]["nodeName"].as_str() {
         out["nodeName"] = node.into();
-        let zone = state.get(*NODE, &Key::new("", node)).and_then(|n| n.label("topology.kubernetes.io/zone").map(str::to_owned));
+        let zone = state
+            .get(*NODE, &Key::new("", node))
+            .and_then(|n| n.label("topology.kubernetes.io/zone").map(str::to_owned));
         if let Some(zone) = zone {
             out["zone"] = zone.into();
         }
@@ -299,7 +305,10 @@ fn endpoints(
     }
     labels.insert(ENDPOINTS_BY.into(), ENDPOINTS_MANAGER.into());
     let existing = state.get(*ENDPOINTS, &service.key).map(|e| e.value());
-    if existing.as_ref().is_some_and(|e| same(&e["subsets"], &subsets) && e["metadata"]["labels"] == json!(labels)) {
+    if existing
+        .as_ref()
+        .is_some_and(|e| same(&e["subsets"], &subsets) && e["metadata"]["labels"] == json!(labels))
+    {
         return Ok(());
     }
     if existing.is_some() {

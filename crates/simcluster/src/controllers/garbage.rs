@@ -103,13 +103,15 @@ fn collect(ctx: &Ctx<'_>, state: &State, object: &Arc<Stored>, actor: &Actor) ->
     if object.owners.is_empty() || object.deleting {
         return Ok(None);
     }
-    let standings: Vec<_> = object.owners.iter().map(|o| (o.uid.clone(), standing(state, object, &o.uid))).collect();
+    let standings: Vec<_> =
+        object.owners.iter().map(|o| (o.uid.clone(), standing(state, object, &o.uid))).collect();
     let any = |s: Standing| standings.iter().any(|(_, x)| *x == s);
     if any(Standing::Solid) {
         if any(Standing::Waiting) || any(Standing::Dangling) {
             // An owner that waits is not held up by what lives on with another.
             let solid = |uid: &str| standings.iter().any(|(u, s)| **u == *uid && *s == Standing::Solid);
-            ctx.cluster.modify(object.kind, &object.key, Part::Main, actor, |value| retain_owners(value, solid))?;
+            ctx.cluster
+                .modify(object.kind, &object.key, Part::Main, actor, |value| retain_owners(value, solid))?;
         }
         return Ok(None);
     }

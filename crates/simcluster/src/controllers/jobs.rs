@@ -192,7 +192,10 @@ impl Run<'_> {
 
     /// The finished condition, if the Job has one.
     fn finished(&self) -> Option<&Value> {
-        ["Complete", "Failed"].into_iter().filter(|t| self.is_true(t)).find_map(|t| pods::condition(&self.value, t))
+        ["Complete", "Failed"]
+            .into_iter()
+            .filter(|t| self.is_true(t))
+            .find_map(|t| pods::condition(&self.value, t))
     }
 
     fn started(&self) -> Option<Timestamp> {
@@ -201,7 +204,8 @@ impl Run<'_> {
 
     fn sync(&self, owned: &[Arc<Stored>]) -> Result<Again, ApiError> {
         let tally = Tally::of(self, owned);
-        let mut status = if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
+        let mut status =
+            if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
         if self.started().is_none() && !self.is_suspended() {
             status["startTime"] = self.ctx.now.rfc3339().into();
         }
@@ -281,7 +285,10 @@ impl Run<'_> {
             let all = lists.iter().flat_map(|l| value["status"][l].as_array().into_iter().flatten());
             all.filter_map(|c| c["restartCount"].as_i64()).sum::<i64>()
         };
-        let alive = tally.active.iter().filter(|p| matches!(p.pod.map(|d| d.phase), Some(Phase::Running | Phase::Pending)));
+        let alive = tally
+            .active
+            .iter()
+            .filter(|p| matches!(p.pod.map(|d| d.phase), Some(Phase::Running | Phase::Pending)));
         let all: i64 = alive.map(restarts).sum();
         if limit == 0 { all > 0 } else { all >= limit }
     }
@@ -376,12 +383,18 @@ impl Run<'_> {
         all.sort_by_key(|p| {
             let digest = p.pod;
             let running = digest.is_some_and(|d| d.phase == Phase::Running);
-            (digest.is_some_and(|d| d.bound), running, digest.is_some_and(|d| d.ready), std::cmp::Reverse(p.created))
+            (
+                digest.is_some_and(|d| d.bound),
+                running,
+                digest.is_some_and(|d| d.ready),
+                std::cmp::Reverse(p.created),
+            )
         });
         let mut surplus = Vec::new();
         if self.is_indexed() {
             let mut seen = BTreeSet::new();
-            let (keep, go): (Vec<_>, Vec<_>) = all.into_iter().rev().partition(|p| self.has_index(p) && seen.insert(index_of(p)));
+            let (keep, go): (Vec<_>, Vec<_>) =
+                all.into_iter().rev().partition(|p| self.has_index(p) && seen.insert(index_of(p)));
             surplus = go;
             all = keep.into_iter().rev().collect();
         }
@@ -397,10 +410,14 @@ impl Run<'_> {
         }
         let state = self.ctx.state();
         // With replacement of failed pods only, one that is on its way out holds its index.
-        let holds = |p: &Arc<Stored>| pods::is_active(p) || self.replaces_failed_only() && !p.pod.is_some_and(|d| d.phase.is_terminal());
+        let holds = |p: &Arc<Stored>| {
+            pods::is_active(p) || self.replaces_failed_only() && !p.pod.is_some_and(|d| d.phase.is_terminal())
+        };
         let taken: BTreeSet<i64> =
             pods::owned(&state, &self.object).filter(|p| holds(p)).filter_map(|p| index_of(p)).collect();
-        let free = |i: &i64| !tally.succeeded_indexes.contains(i) && !tally.failed_indexes.contains(i) && !taken.contains(i);
+        let free = |i: &i64| {
+            !tally.succeeded_indexes.contains(i) && !tally.failed_indexes.contains(i) && !taken.contains(i)
+        };
         (0..self.completions()).filter(free).take(count).collect()
     }
 

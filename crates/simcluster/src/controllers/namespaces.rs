@@ -68,7 +68,12 @@ fn furnish(ctx: &Ctx<'_>, state: &State, namespace: &str) -> Result<Again, ApiEr
     let account = Key::new(namespace, "default");
     if state.get(*SERVICE_ACCOUNT, &account).is_none() {
         let actor = Actor::new("service-account-controller");
-        accept_existing(ctx.cluster.create(*SERVICE_ACCOUNT, namespace, json!({"metadata": {"name": "default"}}), &actor))?;
+        accept_existing(ctx.cluster.create(
+            *SERVICE_ACCOUNT,
+            namespace,
+            json!({"metadata": {"name": "default"}}),
+            &actor,
+        ))?;
     }
     let certificate = Key::new(namespace, "kube-root-ca.crt");
     if state.get(*CONFIG_MAP, &certificate).is_none() {
@@ -105,7 +110,9 @@ struct Left {
 fn empty(ctx: &Ctx<'_>, state: &State, key: &Key) -> Result<Again, ApiError> {
     let actor = Actor::new("namespace-controller");
     let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-    let kinds = || (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId).filter(|k| k.info().namespaced);
+    let kinds = || {
+        (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId).filter(|k| k.info().namespaced)
+    };
     for id in kinds() {
         for object in state.range(id, &key.name, None).filter(|o| !o.deleting) {
             match ctx.cluster.delete(id, &object.key, &options, &actor) {
@@ -141,19 +148,38 @@ fn empty(ctx: &Ctx<'_>, state: &State, key: &Key) -> Result<Again, ApiError> {
 /// (namespace/deletion/status_condition_utils.go).
 fn report(ctx: &Ctx<'_>, key: &Key, left: &Left, actor: &Actor) -> Result<(), ApiError> {
     let list = |all: &BTreeMap<String, usize>, verb: &str| {
-        all.iter().map(|(what, n)| format!("{what} {verb} {n} resource instances")).collect::<Vec<_>>().join(", ")
+        all.iter()
+            .map(|(what, n)| format!("{what} {verb} {n} resource instances"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let finalizers = if left.finalizers.is_empty() {
         ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
     } else {
-        let text = format!("Some content in the namespace has finalizers remaining: {}", list(&left.finalizers, "in"));
+        let text = format!(
+            "Some content in the namespace has finalizers remaining: {}",
+            list(&left.finalizers, "in")
+        );
         ("True", "SomeFinalizersRemain", text)
     };
     let content = format!("Some resources are remaining: {}", list(&left.objects, "has"));
     let conditions = [
-        ("NamespaceDeletionDiscoveryFailure", ("False", "ResourcesDiscovered", "All resources successfully discovered".to_owned())),
-        ("NamespaceDeletionGroupVersionParsingFailure", ("False", "ParsedGroupVersions", "All legacy kube types successfully parsed".to_owned())),
-        ("NamespaceDeletionContentFailure", ("False", "ContentDeleted", "All content successfully deleted, may be waiting on finalization".to_owned())),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            ("False", "ResourcesDiscovered", "All resources successfully discovered".to_owned()),
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            ("False", "ParsedGroupVersions", "All legacy kube types successfully parsed".to_owned()),
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            (
+                "False",
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization".to_owned(),
+            ),
+        ),
         ("NamespaceContentRemaining", ("True", "SomeResourcesRemain", content)),
         ("NamespaceFinalizersRemaining", finalizers),
     ];

@@ -117,10 +117,14 @@ pub fn owned<'a>(state: &'a State, owner: &'a Stored) -> impl Iterator<Item = &'
 }
 
 /// The objects of a kind that `owner` controls.
-pub fn owned_of<'a>(state: &'a State, owner: &'a Stored, kind: KindId) -> impl Iterator<Item = &'a Arc<Stored>> + 'a {
-    state.children(&owner.uid).filter(move |o| {
-        o.kind == kind && o.controller().is_some_and(|c| c.uid == owner.uid)
-    })
+pub fn owned_of<'a>(
+    state: &'a State,
+    owner: &'a Stored,
+    kind: KindId,
+) -> impl Iterator<Item = &'a Arc<Stored>> + 'a {
+    state
+        .children(&owner.uid)
+        .filter(move |o| o.kind == kind && o.controller().is_some_and(|c| c.uid == owner.uid))
 }
 
 /// The pod counts towards its controller: it neither ended nor is it going away.
@@ -176,7 +180,12 @@ pub fn from_template(owner: &Stored, template: &Value) -> Value {
 ///
 /// # Errors
 /// What the API answers; it is recorded as `FailedCreate`.
-pub fn create(ctx: &Ctx<'_>, owner: &Stored, pod: Value, actor: &Actor) -> Result<Option<Arc<Stored>>, ApiError> {
+pub fn create(
+    ctx: &Ctx<'_>,
+    owner: &Stored,
+    pod: Value,
+    actor: &Actor,
+) -> Result<Option<Arc<Stored>>, ApiError> {
     match ctx.cluster.create(*POD, &owner.key.namespace, pod, actor) {
         Ok(pod) => {
             let text = format!("Created pod: {}", pod.key.name);

@@ -58,7 +58,8 @@ impl Controller for Replicas {
         let selector = workload::selector_of(item.kind, &value);
         let mine = pods::claim(ctx, &state, owner, &selector, (&self.orphans, &|_| true), &actor)?;
         let active: Vec<_> = mine.iter().filter(|p| pods::is_active(p)).cloned().collect();
-        let outcome = if owner.deleting { Ok(()) } else { scale(ctx, &state, owner, &value, &active, &actor) };
+        let outcome =
+            if owner.deleting { Ok(()) } else { scale(ctx, &state, owner, &value, &active, &actor) };
         let failure = outcome.as_ref().err().map(|e| (wanted(&value) > active.len(), e));
         let going = |p: &&Arc<Stored>| p.deleting && !p.pod.is_some_and(|d| d.phase.is_terminal());
         let terminating = mine.iter().filter(going).count();
@@ -190,8 +191,7 @@ fn update_status(
         Some(_) if pods::condition(value, "ReplicaFailure").is_some() => {}
         Some((creating, error)) => {
             let reason = if creating { "FailedCreate" } else { "FailedDelete" };
-            let condition =
-                json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": error.message});
+            let condition = json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": error.message});
             pods::set_condition(&mut status, condition, ctx.now);
         }
         None => pods::drop_condition(&mut status, "ReplicaFailure"),

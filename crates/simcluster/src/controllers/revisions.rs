@@ -51,7 +51,8 @@ pub const POD_LABEL: &str = "controller-revision-hash";
 pub fn hash(value: &Value, salt: i64) -> String {
     let text = value.to_string();
     let bytes = text.bytes().chain(salt.to_le_bytes());
-    let mut h = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let mut h =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let mut out = String::new();
     for _ in 0..10 {
         let index = usize::try_from(h % 27).unwrap_or(0);
@@ -108,16 +109,23 @@ pub fn ensure(
         if number(found) + 1 == next {
             return Ok((found.clone(), value["status"]["collisionCount"].as_i64().unwrap_or(0)));
         }
-        let renumbered = ctx.cluster.modify(*CONTROLLER_REVISION, &found.key, crate::registry::Part::Main, actor, |r| {
-            r["revision"] = next.into();
-        })?;
+        let renumbered = ctx.cluster.modify(
+            *CONTROLLER_REVISION,
+            &found.key,
+            crate::registry::Part::Main,
+            actor,
+            |r| {
+                r["revision"] = next.into();
+            },
+        )?;
         let collisions = value["status"]["collisionCount"].as_i64().unwrap_or(0);
         return Ok((renumbered.unwrap_or_else(|| found.clone()), collisions));
     }
     let mut collisions = value["status"]["collisionCount"].as_i64().unwrap_or(0);
     loop {
         let revision = new_revision(owner, value, &data, next, collisions, style);
-        let key = Key::new(owner.key.namespace.clone(), revision["metadata"]["name"].as_str().unwrap_or_default());
+        let key =
+            Key::new(owner.key.namespace.clone(), revision["metadata"]["name"].as_str().unwrap_or_default());
         match ctx.cluster.create(*CONTROLLER_REVISION, &owner.key.namespace, revision, actor) {
             Err(e) if e.reason == "AlreadyExists" => {
                 let found = ctx.cluster.get(*CONTROLLER_REVISION, &key).ok_or(e)?;
@@ -132,7 +140,14 @@ pub fn ensure(
     }
 }
 
-fn new_revision(owner: &Stored, value: &Value, data: &Value, number: i64, collisions: i64, style: Style) -> Value {
+fn new_revision(
+    owner: &Stored,
+    value: &Value,
+    data: &Value,
+    number: i64,
+    collisions: i64,
+    style: Style,
+) -> Value {
     let hash = hash(data, collisions);
     let mut labels = value["spec"]["template"]["metadata"]["labels"].clone();
     labels[style.label()] = hash.clone().into();

@@ -56,7 +56,8 @@ impl Controller for Deployments {
         let Some(object) = state.get(*DEPLOYMENT, &item.key) else { return Ok(None) };
         let value = object.value();
         let before = value["status"].clone();
-        let mut rollout = Rollout { ctx, object: object.clone(), value, before, actor: Actor::new(self.name()) };
+        let mut rollout =
+            Rollout { ctx, object: object.clone(), value, before, actor: Actor::new(self.name()) };
         rollout.sync(&state)
     }
 }
@@ -119,7 +120,8 @@ impl Rollout<'_> {
         if progress::deadline(&self.value).is_none() {
             return;
         }
-        let reason = pods::condition(&self.value, "Progressing").map(|c| c["reason"].clone()).unwrap_or_default();
+        let reason =
+            pods::condition(&self.value, "Progressing").map(|c| c["reason"].clone()).unwrap_or_default();
         // A failure to progress is not papered over.
         if reason == "ProgressDeadlineExceeded" {
             return;
@@ -133,7 +135,8 @@ impl Rollout<'_> {
 
     /// Sets the Progressing condition.
     fn note(&mut self, status: &str, reason: &str, message: String) {
-        let condition = json!({"type": "Progressing", "status": status, "reason": reason, "message": message});
+        let condition =
+            json!({"type": "Progressing", "status": status, "reason": reason, "message": message});
         progress::set(&mut self.value["status"], condition, self.ctx.now);
     }
 
@@ -174,7 +177,9 @@ impl Rollout<'_> {
 
     /// The number asked for changed while sets exist: they keep their proportions.
     fn is_scaling(&self, sets: &Sets) -> bool {
-        sets.all().filter(|s| s.replicas > 0).any(|s| s.annotation("desired-replicas").is_some_and(|d| d != self.replicas()))
+        sets.all()
+            .filter(|s| s.replicas > 0)
+            .any(|s| s.annotation("desired-replicas").is_some_and(|d| d != self.replicas()))
     }
 
     /// One step of a rolling update; whether a set was scaled.
@@ -234,9 +239,10 @@ impl Rollout<'_> {
             sets.replace(self.scale(set, 0)?);
             scaled_down = true;
         }
-        let running = sets.old.iter().any(|s| {
-            pods::owned(state, &s.object).any(|p| p.pod.is_some_and(|d| !d.phase.is_terminal()))
-        });
+        let running = sets
+            .old
+            .iter()
+            .any(|s| pods::owned(state, &s.object).any(|p| p.pod.is_some_and(|d| !d.phase.is_terminal())));
         if scaled_down || running {
             return Ok(true);
         }
@@ -262,7 +268,9 @@ impl Rollout<'_> {
             return Ok(());
         }
         let saturated = |n: &Set| {
-            n.replicas == replicas && n.available == replicas && n.annotation("desired-replicas") == Some(replicas)
+            n.replicas == replicas
+                && n.available == replicas
+                && n.annotation("desired-replicas") == Some(replicas)
         };
         if sets.new.as_ref().is_some_and(saturated) {
             for set in sets.old.clone().iter().filter(|s| s.replicas > 0) {
@@ -309,33 +317,46 @@ impl Rollout<'_> {
     fn scale(&self, set: &Set, to: i64) -> Result<Set, ApiError> {
         let (surge, _) = self.bounds();
         let (desired, max) = (self.replicas(), self.replicas() + surge);
-        let noted = set.annotation("desired-replicas") == Some(desired) && set.annotation("max-replicas") == Some(max);
+        let noted = set.annotation("desired-replicas") == Some(desired)
+            && set.annotation("max-replicas") == Some(max);
         if to == set.replicas && noted {
             return Ok(set.clone());
         }
-        let updated = self.ctx.cluster.modify(*REPLICA_SET, &set.object.key, Part::Main, &self.actor, |value| {
-            value["spec"]["replicas"] = to.into();
-            sets::annotate(value, "deployment.kubernetes.io/desired-replicas", &desired.to_string());
-            sets::annotate(value, "deployment.kubernetes.io/max-replicas", &max.to_string());
-        })?;
+        let updated =
+            self.ctx.cluster.modify(*REPLICA_SET, &set.object.key, Part::Main, &self.actor, |value| {
+                value["spec"]["replicas"] = to.into();
+                sets::annotate(value, "deployment.kubernetes.io/desired-replicas", &desired.to_string());
+                sets::annotate(value, "deployment.kubernetes.io/max-replicas", &max.to_string());
+            })?;
         if to != set.replicas {
             let direction = if to > set.replicas { "up" } else { "down" };
-            let text = format!("Scaled {direction} replica set {} from {} to {to}", set.object.key.name, set.replicas);
-            Event::normal(&self.actor.manager, "ScalingReplicaSet", &text).record(self.ctx.cluster, &self.object);
+            let text = format!(
+                "Scaled {direction} replica set {} from {} to {to}",
+                set.object.key.name, set.replicas
+            );
+            Event::normal(&self.actor.manager, "ScalingReplicaSet", &text)
+                .record(self.ctx.cluster, &self.object);
         }
         Ok(updated.map_or_else(|| set.clone(), Set::of))
     }
 
     /// Deletes the oldest empty sets beyond the history limit.
     fn trim(&self, sets: &Sets) -> Result<(), ApiError> {
-        let Some(limit) = self.value["spec"]["revisionHistoryLimit"].as_i64().filter(|l| *l < i64::from(i32::MAX)) else {
+        let Some(limit) =
+            self.value["spec"]["revisionHistoryLimit"].as_i64().filter(|l| *l < i64::from(i32::MAX))
+        else {
             return Ok(());
         };
         let mut kept: Vec<&Set> = sets.old.iter().filter(|s| !s.object.deleting).collect();
         kept.sort_by_key(|s| s.revision());
         let excess = kept.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
         for set in kept.into_iter().take(excess).filter(|s| s.is_empty()) {
-            match self.ctx.cluster.delete(*REPLICA_SET, &set.object.key, &DeleteOptions::default(), &self.actor) {
+            match self.ctx.cluster.delete(
+                *REPLICA_SET,
+                &set.object.key,
+                &DeleteOptions::default(),
+                &self.actor,
+            ) {
                 Err(e) if e.code != 404 => return Err(e),
                 _ => {}
             }

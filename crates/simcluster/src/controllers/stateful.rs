@@ -118,9 +118,9 @@ impl Set<'_> {
     }
 
     fn current_revision(&self) -> String {
-        let known = self.value["status"]["currentRevision"].as_str().filter(|r| {
-            self.history.iter().any(|h| *h.key.name == **r) || **r == *self.update.key.name
-        });
+        let known = self.value["status"]["currentRevision"]
+            .as_str()
+            .filter(|r| self.history.iter().any(|h| *h.key.name == **r) || **r == *self.update.key.name);
         known.unwrap_or(&self.update.key.name).to_owned()
     }
 
@@ -176,7 +176,8 @@ impl Set<'_> {
             return Ok(());
         }
         let replicas = i64::try_from(self.ordinals().count()).unwrap_or(0);
-        let max = pods::scaled(&strategy["rollingUpdate"]["maxUnavailable"], replicas, false).unwrap_or(1).max(1);
+        let max =
+            pods::scaled(&strategy["rollingUpdate"]["maxUnavailable"], replicas, false).unwrap_or(1).max(1);
         // A pod that is yet to be made is not available either.
         let is_down = |ordinal: i64| self.pods.get(&ordinal).is_none_or(|p| !self.is_healthy(p));
         let down = i64::try_from(self.ordinals().filter(|o| is_down(*o)).count()).unwrap_or(0);
@@ -234,11 +235,16 @@ impl Set<'_> {
         }
         let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
         let claims = self.claims();
-        let mut all: Vec<_> = volumes.into_iter().filter(|v| !claims.iter().any(|c| c["metadata"]["name"] == v["name"])).collect();
-        all.extend(claims.iter().map(|c| json!({
-            "name": c["metadata"]["name"],
-            "persistentVolumeClaim": {"claimName": self.claim_name(c, ordinal)},
-        })));
+        let mut all: Vec<_> = volumes
+            .into_iter()
+            .filter(|v| !claims.iter().any(|c| c["metadata"]["name"] == v["name"]))
+            .collect();
+        all.extend(claims.iter().map(|c| {
+            json!({
+                "name": c["metadata"]["name"],
+                "persistentVolumeClaim": {"claimName": self.claim_name(c, ordinal)},
+            })
+        }));
         if !all.is_empty() {
             pod["spec"]["volumes"] = json!(all);
         }
@@ -264,7 +270,8 @@ impl Set<'_> {
             Err(e) if e.code == 404 && verb == "delete" || pods::is_terminating(e) => return Ok(()),
             Err(e) => {
                 let text = format!("{verb} Pod {pod} in StatefulSet {set} failed error: {e}");
-                Event::warning(&self.actor.manager, &format!("Failed{past}"), &text).record(self.ctx.cluster, &self.object);
+                Event::warning(&self.actor.manager, &format!("Failed{past}"), &text)
+                    .record(self.ctx.cluster, &self.object);
             }
         }
         result
@@ -275,7 +282,11 @@ impl Set<'_> {
     }
 
     fn claim_name(&self, claim: &Value, ordinal: i64) -> String {
-        format!("{}-{}-{ordinal}", claim["metadata"]["name"].as_str().unwrap_or_default(), self.object.key.name)
+        format!(
+            "{}-{}-{ordinal}",
+            claim["metadata"]["name"].as_str().unwrap_or_default(),
+            self.object.key.name
+        )
     }
 
     fn ensure_claims(&self, ordinal: i64) -> Result<(), ApiError> {
@@ -297,12 +308,17 @@ impl Set<'_> {
             match self.ctx.cluster.create(*PERSISTENT_VOLUME_CLAIM, &key.namespace, claim, &self.actor) {
                 Ok(_) => {
                     let text = format!("create Claim {} Pod {pod} in StatefulSet {set} success", key.name);
-                    Event::normal(&self.actor.manager, "SuccessfulCreate", &text).record(self.ctx.cluster, &self.object);
+                    Event::normal(&self.actor.manager, "SuccessfulCreate", &text)
+                        .record(self.ctx.cluster, &self.object);
                 }
                 Err(e) if e.reason == "AlreadyExists" => {}
                 Err(e) => {
-                    let text = format!("create Claim {} for Pod {pod} in StatefulSet {set} failed error: {e}", key.name);
-                    Event::warning(&self.actor.manager, "FailedCreate", &text).record(self.ctx.cluster, &self.object);
+                    let text = format!(
+                        "create Claim {} for Pod {pod} in StatefulSet {set} failed error: {e}",
+                        key.name
+                    );
+                    Event::warning(&self.actor.manager, "FailedCreate", &text)
+                        .record(self.ctx.cluster, &self.object);
                     return Err(e);
                 }
             }
@@ -328,7 +344,9 @@ impl Set<'_> {
             }
             self.ctx.cluster.modify(*PERSISTENT_VOLUME_CLAIM, &key, Part::Main, &self.actor, |claim| {
                 let mut owners = claim["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-                owners.retain(|o| o["uid"].as_str() != Some(&*pod.uid) && o["uid"].as_str() != Some(&*self.object.uid));
+                owners.retain(|o| {
+                    o["uid"].as_str() != Some(&*pod.uid) && o["uid"].as_str() != Some(&*self.object.uid)
+                });
                 owners.extend(to_pod.then(|| pods::owner_reference(pod)));
                 owners.extend(to_set.then(|| pods::owner_reference(&self.object)));
                 claim["metadata"]["ownerReferences"] = json!(owners);
@@ -347,7 +365,8 @@ impl Set<'_> {
         let available = count(&|p| runs(p) && pods::is_available(p, self.min_ready(), self.ctx.now));
         let replicas = now_pods.len();
         let wanted = self.ordinals().count();
-        let mut status = if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
+        let mut status =
+            if self.value["status"].is_object() { self.value["status"].clone() } else { json!({}) };
         status["observedGeneration"] = self.value["metadata"]["generation"].clone();
         status["replicas"] = replicas.into();
         status["availableReplicas"] = available.into();
@@ -355,7 +374,9 @@ impl Set<'_> {
         let rolled = rolls && updated == wanted && ready == wanted && replicas == wanted;
         let current_count = if rolled { updated } else { count(&|p| of(p, &current)) };
         let current = if rolled { self.update.key.name.to_string() } else { current };
-        for (field, number) in [("readyReplicas", ready), ("currentReplicas", current_count), ("updatedReplicas", updated)] {
+        for (field, number) in
+            [("readyReplicas", ready), ("currentReplicas", current_count), ("updatedReplicas", updated)]
+        {
             if number == 0 {
                 status.as_object_mut().map(|s| s.remove(field));
             } else {

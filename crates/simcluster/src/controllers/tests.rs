@@ -129,11 +129,17 @@ impl World {
     }
 
     pub fn change(&self, kind: KindId, name: &str, change: impl FnMut(&mut Value)) {
-        self.cluster.modify(kind, &key(kind, name), Part::Main, &Actor::new("test"), change).unwrap().unwrap();
+        self.cluster
+            .modify(kind, &key(kind, name), Part::Main, &Actor::new("test"), change)
+            .unwrap()
+            .unwrap();
     }
 
     pub fn change_status(&self, kind: KindId, name: &str, change: impl FnMut(&mut Value)) {
-        self.cluster.modify(kind, &key(kind, name), Part::Status, &Actor::new("test"), change).unwrap().unwrap();
+        self.cluster
+            .modify(kind, &key(kind, name), Part::Status, &Actor::new("test"), change)
+            .unwrap()
+            .unwrap();
     }
 
     pub fn delete(&self, kind: KindId, name: &str) {
@@ -141,7 +147,11 @@ impl World {
     }
 
     pub fn delete_as(&self, kind: KindId, name: &str, propagation: Propagation) {
-        self.delete_with(kind, name, &DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() });
+        self.delete_with(
+            kind,
+            name,
+            &DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() },
+        );
     }
 
     pub fn delete_with(&self, kind: KindId, name: &str, options: &DeleteOptions) {
@@ -172,7 +182,10 @@ impl World {
         let mut all: Vec<_> = state.objects(*EVENT).values().map(|e| (e.revision, e.value())).collect();
         all.sort_by_key(|(revision, _)| *revision);
         let wanted = |e: &Value| e["involvedObject"]["kind"] == kind && e["reason"] == reason;
-        all.into_iter().filter(|(_, e)| wanted(e)).map(|(_, e)| e["message"].as_str().unwrap().to_owned()).collect()
+        all.into_iter()
+            .filter(|(_, e)| wanted(e))
+            .map(|(_, e)| e["message"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 

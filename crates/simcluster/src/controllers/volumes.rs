@@ -54,17 +54,26 @@ impl Controller for Volumes {
         if object.kind == *PERSISTENT_VOLUME_CLAIM {
             items.push(claim(object.key.clone()));
             if change.deleted {
-                items.extend(state.objects(*PERSISTENT_VOLUME).keys().map(|k| Item { kind: *PERSISTENT_VOLUME, key: k.clone() }));
+                items.extend(
+                    state
+                        .objects(*PERSISTENT_VOLUME)
+                        .keys()
+                        .map(|k| Item { kind: *PERSISTENT_VOLUME, key: k.clone() }),
+                );
             }
         } else if object.kind == *PERSISTENT_VOLUME {
             items.push(Item { kind: *PERSISTENT_VOLUME, key: object.key.clone() });
             // A volume that somebody made may be what a claim waits for.
-            if change.old.is_none() && object.value()["metadata"]["annotations"][PROVISIONED_BY] != PROVISIONER {
+            if change.old.is_none()
+                && object.value()["metadata"]["annotations"][PROVISIONED_BY] != PROVISIONER
+            {
                 items.extend(state.objects(*PERSISTENT_VOLUME_CLAIM).keys().map(|k| claim(k.clone())));
             }
         } else if object.kind == *STORAGE_CLASS {
             items.extend(state.objects(*PERSISTENT_VOLUME_CLAIM).keys().map(|k| claim(k.clone())));
-        } else if (change.old.is_none() || change.deleted) && !state.objects(*PERSISTENT_VOLUME_CLAIM).is_empty() {
+        } else if (change.old.is_none() || change.deleted)
+            && !state.objects(*PERSISTENT_VOLUME_CLAIM).is_empty()
+        {
             let claims = claims_of(&object.value());
             items.extend(claims.into_iter().map(|n| claim(Key::new(object.key.namespace.clone(), n))));
         }
@@ -130,7 +139,11 @@ fn class_of(state: &State, claim: &Value) -> Option<std::sync::Arc<Stored>> {
     match claim["spec"]["storageClassName"].as_str() {
         Some("") => None,
         Some(name) => classes.get(&Key::new("", name)).cloned(),
-        None => classes.values().rev().find(|c| c.value()["metadata"]["annotations"][DEFAULT_CLASS] == "true").cloned(),
+        None => classes
+            .values()
+            .rev()
+            .find(|c| c.value()["metadata"]["annotations"][DEFAULT_CLASS] == "true")
+            .cloned(),
     }
 }
 
@@ -149,7 +162,8 @@ fn bind(ctx: &Ctx<'_>, state: &State, claim: &Stored, actor: &Actor) -> Result<(
         return Ok(());
     }
     let wanted = value["spec"]["storageClassName"].as_str().map(str::to_owned);
-    let class_name = wanted.clone().or_else(|| class.as_ref().map(|c| c.key.name.to_string())).unwrap_or_default();
+    let class_name =
+        wanted.clone().or_else(|| class.as_ref().map(|c| c.key.name.to_string())).unwrap_or_default();
     match matching::find(state, claim, &value, &class_name) {
         matching::Found::Volume(volume) => return bind_to(ctx, claim, &value, &volume, actor),
         matching::Found::Waits => return Ok(()),
@@ -196,7 +210,13 @@ fn report_unserved(ctx: &Ctx<'_>, claim: &Stored, class: &str, found: &Value) {
 }
 
 /// Binds a claim to a volume that is there.
-fn bind_to(ctx: &Ctx<'_>, claim: &Stored, value: &Value, volume: &Stored, actor: &Actor) -> Result<(), ApiError> {
+fn bind_to(
+    ctx: &Ctx<'_>,
+    claim: &Stored,
+    value: &Value,
+    volume: &Stored,
+    actor: &Actor,
+) -> Result<(), ApiError> {
     let reference = json!({
         "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": &*claim.key.namespace,
         "name": &*claim.key.name, "uid": &*claim.uid, "resourceVersion": claim.revision.to_string(),
@@ -281,7 +301,9 @@ fn reclaim(ctx: &Ctx<'_>, state: &State, volume: &Stored, actor: &Actor) -> Resu
     let claim = &value["spec"]["claimRef"];
     let Some(uid) = claim["uid"].as_str().filter(|u| !u.is_empty()) else {
         // Not bound yet, though it may be kept for a claim.
-        ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| set_phase(v, "Available", ctx))?;
+        ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| {
+            set_phase(v, "Available", ctx)
+        })?;
         return Ok(());
     };
     if state.by_uid(uid).is_some() {
@@ -293,6 +315,7 @@ fn reclaim(ctx: &Ctx<'_>, state: &State, volume: &Stored, actor: &Actor) -> Resu
             _ => Ok(()),
         };
     }
-    ctx.cluster.modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| set_phase(v, "Released", ctx))?;
+    ctx.cluster
+        .modify(*PERSISTENT_VOLUME, &volume.key, Part::Status, actor, |v| set_phase(v, "Released", ctx))?;
     Ok(())
 }

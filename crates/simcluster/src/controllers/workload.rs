@@ -27,7 +27,10 @@ fn owner_item(kinds: &[KindId], object: &Stored) -> Option<Item> {
 pub fn may_be_adopted(change: &Change) -> bool {
     let pod = &change.new;
     let news = |old: &Stored| old.labels != pod.labels || old.controller().is_some();
-    !change.deleted && !pod.deleting && pod.controller().is_none() && change.old.as_ref().is_none_or(|o| news(o))
+    !change.deleted
+        && !pod.deleting
+        && pod.controller().is_none()
+        && change.old.as_ref().is_none_or(|o| news(o))
 }
 
 /// The items of `kind` in the object's namespace whose selector matches it.
@@ -43,7 +46,11 @@ pub fn wake_selectors(kind: KindId, state: &State, object: &Stored, items: &mut 
 pub fn selector_of(kind: KindId, object: &Value) -> LabelSelector {
     let selector = &object["spec"]["selector"];
     if kind == *REPLICATION_CONTROLLER {
-        return if selector.is_object() { LabelSelector::from_map(selector) } else { LabelSelector::nothing() };
+        return if selector.is_object() {
+            LabelSelector::from_map(selector)
+        } else {
+            LabelSelector::nothing()
+        };
     }
     LabelSelector::from_object(selector).unwrap_or_else(|_| LabelSelector::nothing())
 }

@@ -68,7 +68,10 @@ impl Taken {
     /// What a service holds.
     fn held(service: &Value) -> Self {
         let (ips, ports) = service::held(service);
-        Self { ips: ips.iter().filter_map(|ip| number(ip)).collect(), node_ports: ports.into_iter().collect() }
+        Self {
+            ips: ips.iter().filter_map(|ip| number(ip)).collect(),
+            node_ports: ports.into_iter().collect(),
+        }
     }
 
     fn without(mut self, kept: &Self) -> Self {
@@ -115,22 +118,34 @@ impl ServicePool for Allocations {
             return Err("range is full".into());
         };
         let ip = number(wanted).filter(|ip| (SERVICE_RANGE..SERVICE_RANGE + SERVICE_RANGE_SIZE).contains(ip));
-        let ip = ip.ok_or("the provided IP is not in the valid range. The range of valid IPs is 10.96.0.0/12")?;
-        if self.ips.insert(ip) { Ok(wanted.to_owned()) } else { Err("provided IP is already allocated".into()) }
+        let ip =
+            ip.ok_or("the provided IP is not in the valid range. The range of valid IPs is 10.96.0.0/12")?;
+        if self.ips.insert(ip) {
+            Ok(wanted.to_owned())
+        } else {
+            Err("provided IP is already allocated".into())
+        }
     }
 
     fn node_port(&mut self, protocol: &str, wanted: Option<u16>) -> Result<u16, String> {
         let slot = |port: u16| (protocol.to_owned(), port);
         let Some(wanted) = wanted else {
-            let free = NODE_PORTS.clone().find(|p| !self.node_ports.contains(&slot(*p))).ok_or("range is full")?;
+            let free =
+                NODE_PORTS.clone().find(|p| !self.node_ports.contains(&slot(*p))).ok_or("range is full")?;
             self.node_ports.insert(slot(free));
             return Ok(free);
         };
         if !NODE_PORTS.contains(&wanted) {
             let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
-            return Err(format!("provided port is not in the valid range. The range of valid ports is {first}-{last}"));
+            return Err(format!(
+                "provided port is not in the valid range. The range of valid ports is {first}-{last}"
+            ));
         }
-        if self.node_ports.insert(slot(wanted)) { Ok(wanted) } else { Err("provided port is already allocated".into()) }
+        if self.node_ports.insert(slot(wanted)) {
+            Ok(wanted)
+        } else {
+            Err("provided port is already allocated".into())
+        }
     }
 }
 
@@ -162,7 +177,12 @@ impl Cluster {
     }
 
     /// The same for an update.
-    pub(super) fn admit_update(&self, kind: KindId, old: &Value, value: &mut Value) -> Result<Taken, ApiError> {
+    pub(super) fn admit_update(
+        &self,
+        kind: KindId,
+        old: &Value,
+        value: &mut Value,
+    ) -> Result<Taken, ApiError> {
         if kind == *well_known::SERVICE { self.allocate(Some(old), value) } else { Ok(Taken::default()) }
     }
 

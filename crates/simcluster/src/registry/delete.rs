@@ -117,10 +117,8 @@ impl Cluster {
 
 fn check_preconditions(kind: KindId, live: &Stored, options: &DeleteOptions) -> Result<(), ApiError> {
     if let Some(uid) = options.uid.as_deref().filter(|u| *u != &*live.uid) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            live.uid
-        );
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
         return Err(ApiError::conflict(kind, &live.key.name, &why));
     }
     let current = live.revision.to_string();
@@ -148,7 +146,8 @@ fn mark(cluster: &Cluster, kind: KindId, value: &mut Value, options: &DeleteOpti
             meta["generation"] = (meta["generation"].as_i64().unwrap_or(0) + 1).into();
         }
         // A shorter grace counts from the first delete.
-        let first = meta["deletionTimestamp"].as_str().and_then(Timestamp::parse).map(|t| t - seconds(current));
+        let first =
+            meta["deletionTimestamp"].as_str().and_then(Timestamp::parse).map(|t| t - seconds(current));
         let start = first.unwrap_or_else(|| cluster.now());
         meta["deletionTimestamp"] = (start + seconds(grace)).rfc3339().into();
         meta["deletionGracePeriodSeconds"] = grace.into();

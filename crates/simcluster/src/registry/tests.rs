@@ -44,7 +44,13 @@ impl Lab {
         self.cluster.create(kind, if kind.info().namespaced { "default" } else { "" }, value, actor)
     }
 
-    fn update(&self, kind: KindId, name: &str, part: Part, change: impl Fn(&mut Value)) -> Result<Arc<Stored>, ApiError> {
+    fn update(
+        &self,
+        kind: KindId,
+        name: &str,
+        part: Part,
+        change: impl Fn(&mut Value),
+    ) -> Result<Arc<Stored>, ApiError> {
         self.update_by(kind, name, part, &actor(), change)
     }
 
@@ -213,7 +219,10 @@ fn a_grace_period_shrinks_and_never_grows() {
     lab.delete(*POD, "p", &grace(90)).unwrap();
     let meta = |lab: &Lab| {
         let meta = lab.get(*POD, "p")["metadata"].clone();
-        (meta["deletionGracePeriodSeconds"].as_i64().unwrap(), meta["deletionTimestamp"].as_str().unwrap().to_owned())
+        (
+            meta["deletionGracePeriodSeconds"].as_i64().unwrap(),
+            meta["deletionTimestamp"].as_str().unwrap().to_owned(),
+        )
     };
     assert_eq!(meta(&lab), (60, "2026-03-01T00:01:00Z".into()));
     lab.delete(*POD, "p", &grace(20)).unwrap();
@@ -251,14 +260,28 @@ fn propagation_is_a_finalizer() {
 fn writes_hold_to_the_version_they_were_made_from() {
     let lab = lab();
     lab.create(*CONFIG_MAP, map("m")).unwrap();
-    let set = |field: &'static str, value: &'static str| move |m: &mut Value| {
-        m["metadata"][field] = value.into();
-        m["data"]["a"] = "2".into();
+    let set = |field: &'static str, value: &'static str| {
+        move |m: &mut Value| {
+            m["metadata"][field] = value.into();
+            m["data"]["a"] = "2".into();
+        }
     };
     let table = [
         ("resourceVersion", "1", 409, "Conflict", "please apply your changes to the latest version"),
-        ("uid", "other", 409, "Conflict", "Precondition failed: UID in precondition: other, UID in object meta: "),
-        ("name", "other", 400, "BadRequest", "the name of the object (other) does not match the name on the URL (m)"),
+        (
+            "uid",
+            "other",
+            409,
+            "Conflict",
+            "Precondition failed: UID in precondition: other, UID in object meta: ",
+        ),
+        (
+            "name",
+            "other",
+            400,
+            "BadRequest",
+            "the name of the object (other) does not match the name on the URL (m)",
+        ),
         ("namespace", "other", 400, "BadRequest", "the namespace of the object (other) does not match"),
     ];
     for (field, value, code, reason, text) in table {
@@ -268,7 +291,11 @@ fn writes_hold_to_the_version_they_were_made_from() {
     }
     let delete = |uid: Option<&str>, revision: Option<&str>| {
         let owned = |t: Option<&str>| t.map(str::to_owned);
-        lab.delete(*CONFIG_MAP, "m", &DeleteOptions { uid: owned(uid), revision: owned(revision), ..DeleteOptions::default() })
+        lab.delete(
+            *CONFIG_MAP,
+            "m",
+            &DeleteOptions { uid: owned(uid), revision: owned(revision), ..DeleteOptions::default() },
+        )
     };
     assert_eq!(delete(Some("other"), None).unwrap_err().code, 409);
     assert_eq!(delete(None, Some("1")).unwrap_err().code, 409);
@@ -280,25 +307,35 @@ fn writes_hold_to_the_version_they_were_made_from() {
 #[test]
 fn spec_and_status_do_not_mix_and_generations_count_what_was_asked_for() {
     let lab = lab();
-    for (kind, object) in [(*DEPLOYMENT, deployment("x")), (*PDB, json!({"metadata": {"name": "x"}, "spec": {"minAvailable": 1}}))] {
+    for (kind, object) in [
+        (*DEPLOYMENT, deployment("x")),
+        (*PDB, json!({"metadata": {"name": "x"}, "spec": {"minAvailable": 1}})),
+    ] {
         lab.create(kind, object).unwrap();
         let generation = |lab: &Lab| lab.get(kind, "x")["metadata"]["generation"].as_i64().unwrap();
         assert_eq!(generation(&lab), 1);
         lab.update(kind, "x", Part::Main, |o| o["status"]["observedGeneration"] = 9.into()).unwrap();
-        assert!(lab.get(kind, "x")["status"]["observedGeneration"] != 9, "the main path leaves the status alone");
+        assert!(
+            lab.get(kind, "x")["status"]["observedGeneration"] != 9,
+            "the main path leaves the status alone"
+        );
         lab.update(kind, "x", Part::Status, |o| {
             o["status"]["observedGeneration"] = 1.into();
             o["spec"] = json!({});
         })
         .unwrap();
         assert_eq!(lab.get(kind, "x")["status"]["observedGeneration"], 1);
-        assert!(!lab.get(kind, "x")["spec"].as_object().unwrap().is_empty(), "the status path leaves the spec alone");
+        assert!(
+            !lab.get(kind, "x")["spec"].as_object().unwrap().is_empty(),
+            "the status path leaves the spec alone"
+        );
         lab.update(kind, "x", Part::Main, |o| o["metadata"]["labels"] = json!({"a": "b"})).unwrap();
         assert_eq!(generation(&lab), 1, "metadata is no new generation");
         let field = if kind == *DEPLOYMENT { "replicas" } else { "minAvailable" };
         lab.update(kind, "x", Part::Main, |o| o["spec"][field] = 7.into()).unwrap();
         assert_eq!(generation(&lab), 2);
-        lab.update(kind, "x", Part::Main, |o| o["metadata"]["finalizers"] = json!(["example.com/hold"])).unwrap();
+        lab.update(kind, "x", Part::Main, |o| o["metadata"]["finalizers"] = json!(["example.com/hold"]))
+            .unwrap();
         lab.delete(kind, "x", &DeleteOptions::default()).unwrap();
         assert_eq!(generation(&lab), 3, "deletion is asked for too");
         lab.update(kind, "x", Part::Main, |o| o["metadata"]["finalizers"] = json!([])).unwrap();
@@ -327,9 +364,13 @@ fn rehearsals_keep_nothing() {
     let before = lab.cluster.snapshot().revision;
     let made = lab.create_by(*CONFIG_MAP, json!({"metadata": {"generateName": "g-"}}), &rehearsal()).unwrap();
     assert!(made.key.name.starts_with("g-") && made.key.name.len() == 7);
-    let seen = lab.update_by(*CONFIG_MAP, "m", Part::Main, &rehearsal(), |m| m["data"]["a"] = "2".into()).unwrap();
+    let seen =
+        lab.update_by(*CONFIG_MAP, "m", Part::Main, &rehearsal(), |m| m["data"]["a"] = "2".into()).unwrap();
     assert_eq!(seen.value()["data"]["a"], "2");
-    let gone = lab.cluster.delete(*CONFIG_MAP, &key(*CONFIG_MAP, "m"), &DeleteOptions::default(), &rehearsal()).unwrap();
+    let gone = lab
+        .cluster
+        .delete(*CONFIG_MAP, &key(*CONFIG_MAP, "m"), &DeleteOptions::default(), &rehearsal())
+        .unwrap();
     assert!(matches!(gone, Deleted::Gone(_)));
     assert_eq!(lab.cluster.snapshot().revision, before);
     assert_eq!(lab.get(*CONFIG_MAP, "m")["data"]["a"], "1");
@@ -344,7 +385,9 @@ fn generated_names_are_cut_and_all_different() {
     let made = lab.create(*CONFIG_MAP, json!({"metadata": {"generateName": long}})).unwrap();
     assert_eq!(made.key.name.len(), 63);
     let names: std::collections::BTreeSet<_> = (0..500)
-        .map(|_| lab.create(*CONFIG_MAP, json!({"metadata": {"generateName": "x-"}})).unwrap().key.name.to_string())
+        .map(|_| {
+            lab.create(*CONFIG_MAP, json!({"metadata": {"generateName": "x-"}})).unwrap().key.name.to_string()
+        })
         .collect();
     assert_eq!(names.len(), 500);
     let named = lab.create(*CONFIG_MAP, json!({"metadata": {"name": "own", "generateName": "x-"}})).unwrap();
@@ -354,17 +397,21 @@ fn generated_names_are_cut_and_all_different() {
 #[test]
 fn what_the_server_owns_cannot_be_written() {
     let lab = lab();
-    let made = lab.create(*CONFIG_MAP, json!({"metadata": {
-        "name": "m", "uid": "mine", "creationTimestamp": "2000-01-01T00:00:00Z", "generation": 9,
-        "deletionTimestamp": "2000-01-01T00:00:00Z", "selfLink": "/x",
-    }}));
+    let made = lab.create(
+        *CONFIG_MAP,
+        json!({"metadata": {
+            "name": "m", "uid": "mine", "creationTimestamp": "2000-01-01T00:00:00Z", "generation": 9,
+            "deletionTimestamp": "2000-01-01T00:00:00Z", "selfLink": "/x",
+        }}),
+    );
     let meta = made.unwrap().value()["metadata"].clone();
     assert_ne!(meta["uid"], "mine");
     assert_eq!(meta["creationTimestamp"], "2026-03-01T00:00:00Z");
     for absent in ["generation", "deletionTimestamp", "selfLink"] {
         assert!(meta[absent].is_null(), "{absent}");
     }
-    let refused = lab.create(*CONFIG_MAP, json!({"metadata": {"name": "n", "resourceVersion": "5"}})).unwrap_err();
+    let refused =
+        lab.create(*CONFIG_MAP, json!({"metadata": {"name": "n", "resourceVersion": "5"}})).unwrap_err();
     assert_eq!(refused.message, "resourceVersion should not be set on objects to be created");
     lab.update(*CONFIG_MAP, "m", Part::Main, |m| {
         m["metadata"]["creationTimestamp"] = "2000-01-01T00:00:00Z".into();
@@ -384,5 +431,7 @@ fn a_namespace_must_be_there_and_take_new_objects() {
     assert_eq!((refused.code, refused.message.as_str()), (404, "namespaces \"nowhere\" not found"));
     let other = json!({"metadata": {"name": "m", "namespace": "kube-system"}});
     let refused = lab.create(*CONFIG_MAP, other).unwrap_err();
-    assert!(refused.message.starts_with("the namespace of the provided object does not match the namespace sent on the request"));
+    assert!(refused.message.starts_with(
+        "the namespace of the provided object does not match the namespace sent on the request"
+    ));
 }

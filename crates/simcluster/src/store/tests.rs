@@ -17,7 +17,8 @@ fn object(key: &Key, uid: u64, text: u8, owner: Option<u64>, node: Option<u8>) -
         "spec": {},
     });
     if let Some(owner) = owner {
-        value["metadata"]["ownerReferences"] = json!([{"uid": format!("u{owner}"), "kind": "ConfigMap", "name": "x", "apiVersion": "v1"}]);
+        value["metadata"]["ownerReferences"] =
+            json!([{"uid": format!("u{owner}"), "kind": "ConfigMap", "name": "x", "apiVersion": "v1"}]);
     }
     if let Some(node) = node {
         value["spec"]["nodeName"] = format!("n{node}").into();
@@ -27,8 +28,17 @@ fn object(key: &Key, uid: u64, text: u8, owner: Option<u64>, node: Option<u8>) -
 
 #[derive(Debug, Clone)]
 enum Op {
-    Put { pod: bool, key: u8, text: u8, owner: Option<u8>, node: Option<u8> },
-    Remove { pod: bool, key: u8 },
+    Put {
+        pod: bool,
+        key: u8,
+        text: u8,
+        owner: Option<u8>,
+        node: Option<u8>,
+    },
+    Remove {
+        pod: bool,
+        key: u8,
+    },
     /// The reader reads up to so many changes.
     Read(usize),
 }
@@ -95,14 +105,19 @@ fn check_indexes(state: &State) -> Result<(), TestCaseError> {
         prop_assert_eq!(state.by_uid(&object.uid).map(|o| o.revision), Some(object.revision));
     }
     for uid in (0..6).map(|n| format!("u{n}")) {
-        let mut wanted: Vec<_> = all.iter().filter(|o| o.owners.iter().any(|w| *w.uid == *uid)).map(|o| o.revision).collect();
+        let mut wanted: Vec<_> =
+            all.iter().filter(|o| o.owners.iter().any(|w| *w.uid == *uid)).map(|o| o.revision).collect();
         let mut found: Vec<_> = state.children(&uid).map(|o| o.revision).collect();
         wanted.sort_unstable();
         found.sort_unstable();
         prop_assert_eq!(found, wanted);
     }
     for node in (0..3).map(|n| format!("n{n}")) {
-        let wanted: Vec<_> = all.iter().filter(|o| o.kind == *POD && o.field("spec.nodeName") == Some(&node)).map(|o| o.key.clone()).collect();
+        let wanted: Vec<_> = all
+            .iter()
+            .filter(|o| o.kind == *POD && o.field("spec.nodeName") == Some(&node))
+            .map(|o| o.key.clone())
+            .collect();
         let found: Vec<_> = state.pods_on(&node).map(|o| o.key.clone()).collect();
         prop_assert_eq!(found, wanted);
     }

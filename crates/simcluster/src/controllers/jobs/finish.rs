@@ -81,7 +81,12 @@ impl Run<'_> {
     }
 
     /// Names the pods about to be counted; comes with those whose finalizer may go afterwards.
-    fn name_uncounted<'t>(&self, tally: &'t Tally, status: &mut Value, end: Option<&End>) -> Vec<&'t Arc<Stored>> {
+    fn name_uncounted<'t>(
+        &self,
+        tally: &'t Tally,
+        status: &mut Value,
+        end: Option<&End>,
+    ) -> Vec<&'t Arc<Stored>> {
         let mut go = Vec::new();
         let mut succeeded = uncounted(status, "succeeded");
         let mut failed = uncounted(status, "failed");
@@ -98,7 +103,9 @@ impl Run<'_> {
         }
         let delayed = if ends { std::collections::BTreeMap::new() } else { tally.delayed(self) };
         for failure in tally.failures.iter().filter(|f| f.tracked) {
-            let held = index_of(&failure.pod).and_then(|i| delayed.get(&i)).is_some_and(|d| d.pod.uid == failure.pod.uid);
+            let held = index_of(&failure.pod)
+                .and_then(|i| delayed.get(&i))
+                .is_some_and(|d| d.pod.uid == failure.pod.uid);
             if held || go.len() >= MAX_UNCOUNTED {
                 continue;
             }
@@ -151,7 +158,9 @@ impl Run<'_> {
     }
 
     fn put(&self, status: &mut Value, type_: &str, end: &End) {
-        let has = status["conditions"].as_array().is_some_and(|all| all.iter().any(|c| c["type"] == type_ && c["status"] == "True"));
+        let has = status["conditions"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|c| c["type"] == type_ && c["status"] == "True"));
         if has {
             return;
         }
@@ -196,7 +205,12 @@ impl Run<'_> {
             uid: Some(self.object.uid.to_string()),
             ..DeleteOptions::default()
         };
-        match self.ctx.cluster.delete(*JOB, &self.object.key, &options, &Actor::new("ttl-after-finished-controller")) {
+        match self.ctx.cluster.delete(
+            *JOB,
+            &self.object.key,
+            &options,
+            &Actor::new("ttl-after-finished-controller"),
+        ) {
             Err(e) if e.code != 404 => Err(e),
             _ => Ok(None),
         }

@@ -47,7 +47,10 @@ fn matched(rule: &Value, pod: &Value) -> Option<String> {
             named && code(c).is_some_and(|code| code != 0 && in_values(on, code))
         })?;
         let code = code(found).unwrap_or(0);
-        return Some(format!("Container {} for pod {name} failed with exit code {code}", text(&found["name"])));
+        return Some(format!(
+            "Container {} for pod {name} failed with exit code {code}",
+            text(&found["name"])
+        ));
     }
     let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let wanted = rule["onPodConditions"].as_array()?.iter().find(|p| {

@@ -75,8 +75,11 @@ impl Tally {
         let counted = |key: &str| status[key].as_i64().unwrap_or(0);
         let fresh = tally.fresh_successes.iter().filter(|p| !succeeded.contains(&*p.uid)).count();
         tally.succeeded = counted("succeeded") + length(succeeded.len() + fresh);
-        let counts = |f: &&Failure| f.tracked && !f.verdict.ignored && !failed.contains(&*f.pod.uid) && run.has_index(&f.pod);
-        tally.failed = counted("failed") + length(failed.len() + tally.failures.iter().filter(counts).count());
+        let counts = |f: &&Failure| {
+            f.tracked && !f.verdict.ignored && !failed.contains(&*f.pod.uid) && run.has_index(&f.pod)
+        };
+        tally.failed =
+            counted("failed") + length(failed.len() + tally.failures.iter().filter(counts).count());
         if run.is_indexed() {
             tally.see_indexes(run);
         }
@@ -100,7 +103,8 @@ impl Tally {
             let ended = ended_at(pod, &value);
             let exact = if run.ctx.now.since(ended) < Duration::from_secs(1) { run.ctx.now } else { ended };
             let mut noticed = run.noticed.borrow_mut();
-            let at = *noticed.entry(run.object.uid.clone()).or_default().entry(pod.uid.clone()).or_insert(exact);
+            let at =
+                *noticed.entry(run.object.uid.clone()).or_default().entry(pod.uid.clone()).or_insert(exact);
             // A pod that was taken away by the Job itself is no failure.
             if tracked || digest.phase == Phase::Failed {
                 self.failures.push(Failure { pod: pod.clone(), value, verdict, tracked, at });
@@ -142,7 +146,8 @@ impl Tally {
         for failure in self.failures.iter().filter(|f| f.tracked) {
             let Some(index) = index_of(&failure.pod).filter(|i| *i < run.completions()) else { continue };
             let settled = self.succeeded_indexes.contains(&index) || self.failed_indexes.contains(&index);
-            let older = delayed.get(&index).is_some_and(|d| failures_of(&d.value) > failures_of(&failure.value));
+            let older =
+                delayed.get(&index).is_some_and(|d| failures_of(&d.value) > failures_of(&failure.value));
             if !settled && !active.contains(&index) && !older {
                 delayed.insert(index, failure);
             }

@@ -13,7 +13,8 @@ use crate::controllers::{Again, pods};
 
 /// `spec.progressDeadlineSeconds`; the largest number means none.
 pub(super) fn deadline(deployment: &Value) -> Option<Duration> {
-    let seconds = deployment["spec"]["progressDeadlineSeconds"].as_i64().filter(|d| *d < i64::from(i32::MAX))?;
+    let seconds =
+        deployment["spec"]["progressDeadlineSeconds"].as_i64().filter(|d| *d < i64::from(i32::MAX))?;
     Some(Duration::from_secs(seconds.unsigned_abs()))
 }
 
@@ -65,7 +66,8 @@ pub(super) fn is_complete(rollout: &Rollout<'_>, status: &Value) -> bool {
 
 /// Repeats a set's failure to make pods, the new one's first.
 fn failure(status: &mut Value, sets: &Sets, now: Timestamp) {
-    let failing = sets.new.iter().chain(sets.old.iter()).find_map(|s| pods::condition(&s.value, "ReplicaFailure"));
+    let failing =
+        sets.new.iter().chain(sets.old.iter()).find_map(|s| pods::condition(&s.value, "ReplicaFailure"));
     match failing {
         Some(c) => {
             let text = |key: &str| c[key].as_str().unwrap_or_default();
@@ -130,7 +132,8 @@ pub(super) fn recheck(rollout: &Rollout<'_>, status: &Value) -> Again {
     let limit = deadline(&rollout.value)?;
     let wrapped = json!({"status": status});
     let condition = pods::condition(&wrapped, "Progressing")?;
-    let settled = matches!(condition["reason"].as_str(), Some("NewReplicaSetAvailable" | "ProgressDeadlineExceeded"));
+    let settled =
+        matches!(condition["reason"].as_str(), Some("NewReplicaSetAvailable" | "ProgressDeadlineExceeded"));
     if settled || rollout.is_paused() || is_complete(rollout, status) {
         return None;
     }
@@ -162,7 +165,8 @@ fn replace(status: &mut Value, mut condition: Value, now: Timestamp) {
     let mut all = status["conditions"].as_array().cloned().unwrap_or_default();
     let old = all.iter().position(|c| c["type"] == condition["type"]).map(|i| all.remove(i));
     let kept = old.filter(|c| c["status"] == condition["status"]);
-    condition["lastTransitionTime"] = kept.map_or_else(|| now.rfc3339().into(), |c| c["lastTransitionTime"].clone());
+    condition["lastTransitionTime"] =
+        kept.map_or_else(|| now.rfc3339().into(), |c| c["lastTransitionTime"].clone());
     condition["lastUpdateTime"] = now.rfc3339().into();
     all.push(condition);
     status["conditions"] = json!(all);

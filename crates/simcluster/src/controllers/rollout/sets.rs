@@ -91,7 +91,8 @@ impl Set {
 
     /// It neither has pods nor will.
     pub(super) fn is_empty(&self) -> bool {
-        let seen = self.value["status"]["observedGeneration"].as_i64() >= self.value["metadata"]["generation"].as_i64();
+        let seen = self.value["status"]["observedGeneration"].as_i64()
+            >= self.value["metadata"]["generation"].as_i64();
         self.replicas == 0 && self.observed_replicas == 0 && seen
     }
 
@@ -176,7 +177,11 @@ impl Rollout<'_> {
         let new = self.refresh(set, sets.next_revision())?;
         self.set_revision(new.revision())?;
         if pods::condition(&self.value, "Progressing").is_none() {
-            self.note_if_timed("True", "FoundNewReplicaSet", format!("Found new replica set \"{}\"", new.object.key.name));
+            self.note_if_timed(
+                "True",
+                "FoundNewReplicaSet",
+                format!("Found new replica set \"{}\"", new.object.key.name),
+            );
         }
         sets.new = Some(new);
         Ok(())
@@ -196,14 +201,15 @@ impl Rollout<'_> {
         if wanted == set.value && set.value["spec"]["minReadySeconds"] == min_ready {
             return Ok(set);
         }
-        let updated = self.ctx.cluster.modify(*REPLICA_SET, &set.object.key, Part::Main, &self.actor, |value| {
-            self.dress(value, &set, revision);
-            if min_ready.is_null() {
-                value["spec"].as_object_mut().map(|s| s.remove("minReadySeconds"));
-            } else {
-                value["spec"]["minReadySeconds"] = min_ready.clone();
-            }
-        })?;
+        let updated =
+            self.ctx.cluster.modify(*REPLICA_SET, &set.object.key, Part::Main, &self.actor, |value| {
+                self.dress(value, &set, revision);
+                if min_ready.is_null() {
+                    value["spec"].as_object_mut().map(|s| s.remove("minReadySeconds"));
+                } else {
+                    value["spec"]["minReadySeconds"] = min_ready.clone();
+                }
+            })?;
         Ok(updated.map_or(set, Set::of))
     }
 

@@ -38,7 +38,10 @@ fn the_arithmetic_of_budgets() {
     for (replicas, unready, spec, wanted) in table {
         let mut world = World::fast(2);
         let annotations = if unready { json!({"sim.kiban.dev/unready": "true"}) } else { json!({}) };
-        world.create(*DEPLOYMENT, workload("web", replicas, &json!({"template": template("web", &annotations)})));
+        world.create(
+            *DEPLOYMENT,
+            workload("web", replicas, &json!({"template": template("web", &annotations)})),
+        );
         world.create(*PDB, budget(&spec));
         world.secs(1);
         let web = web(&world);
@@ -52,7 +55,11 @@ fn the_arithmetic_of_budgets() {
 #[test]
 fn every_scalable_controller_counts_by_its_own_size() {
     let bare = |kind: KindId| {
-        let selector = if kind == *REPLICATION_CONTROLLER { json!({"app": "web"}) } else { json!({"matchLabels": {"app": "web"}}) };
+        let selector = if kind == *REPLICATION_CONTROLLER {
+            json!({"app": "web"})
+        } else {
+            json!({"matchLabels": {"app": "web"}})
+        };
         workload("web", 3, &json!({"selector": selector}))
     };
     for kind in [*DEPLOYMENT, *REPLICA_SET, *REPLICATION_CONTROLLER, *STATEFUL_SET] {
@@ -69,7 +76,9 @@ fn every_scalable_controller_counts_by_its_own_size() {
 
 #[test]
 fn pods_without_a_controller_count_for_numbers_and_not_for_percentages() {
-    for (spec, wanted) in [(json!({"minAvailable": 1}), [2, 2, 1, 1]), (json!({"maxUnavailable": 1}), [0, 2, 0, 0])] {
+    for (spec, wanted) in
+        [(json!({"minAvailable": 1}), [2, 2, 1, 1]), (json!({"maxUnavailable": 1}), [0, 2, 0, 0])]
+    {
         let mut world = World::fast(1);
         for name in ["a", "b"] {
             let mut pod = template("web", &json!({}));
@@ -99,7 +108,9 @@ fn a_controller_without_scale_fails_the_sync() {
 
 #[test]
 fn selectors_choose_all_or_nothing() {
-    for (selector, expected) in [(json!({}), 2), (json!({"matchLabels": {"app": "none"}}), 0), (Value::Null, 0)] {
+    for (selector, expected) in
+        [(json!({}), 2), (json!({"matchLabels": {"app": "none"}}), 0), (Value::Null, 0)]
+    {
         let mut world = World::fast(1);
         world.create(*REPLICA_SET, workload("web", 2, &json!({})));
         world.create(*PDB, budget(&json!({"minAvailable": 1, "selector": selector})));
@@ -127,7 +138,9 @@ fn a_granted_disruption_is_taken_off_until_the_pod_goes_or_two_minutes_pass() {
     world.secs(70);
     assert_eq!(counts(&web(&world), COUNTS), [3, 3, 2, 1], "it did not go");
     assert!(web(&world)["status"]["disruptedPods"].is_null());
-    world.change_status(*PDB, "web", |b| b["status"]["disruptedPods"] = json!({ pod.as_str(): world.clock.now().rfc3339() }));
+    world.change_status(*PDB, "web", |b| {
+        b["status"]["disruptedPods"] = json!({ pod.as_str(): world.clock.now().rfc3339() })
+    });
     world.delete(*POD, &pod);
     world.secs(60);
     assert_eq!(counts(&web(&world), COUNTS), [3, 3, 2, 1]);

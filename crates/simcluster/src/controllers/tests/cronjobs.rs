@@ -23,7 +23,10 @@ fn tick(world: &World) -> Value {
 }
 
 fn scheduled(job: &Value) -> String {
-    job["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"].as_str().unwrap().to_owned()
+    job["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// When the Jobs that were ever made were due.
@@ -52,7 +55,10 @@ fn jobs_start_on_the_minute_and_are_named_by_it() {
     assert!(now["status"]["lastSuccessfulTime"].as_str().unwrap() > "2026-03-01T00:05:10Z");
     let name = name_of(&job);
     assert_eq!(world.messages("CronJob", "SuccessfulCreate"), [format!("Created job {name}")]);
-    assert_eq!(world.messages("CronJob", "SawCompletedJob"), [format!("Saw completed job: {name}, condition: Complete")]);
+    assert_eq!(
+        world.messages("CronJob", "SawCompletedJob"),
+        [format!("Saw completed job: {name}, condition: Complete")]
+    );
 }
 
 #[test]
@@ -124,7 +130,10 @@ fn a_suspended_cron_job_starts_nothing_and_catches_up_once() {
 fn a_start_missed_by_more_than_the_deadline_is_let_go() {
     for (deadline, started) in [(60, false), (600, true)] {
         let mut world = World::realistic(0);
-        world.create(*CRON_JOB, cron("0 * * * *", &json!({"suspend": true, "startingDeadlineSeconds": deadline}), "10s"));
+        world.create(
+            *CRON_JOB,
+            cron("0 * * * *", &json!({"suspend": true, "startingDeadlineSeconds": deadline}), "10s"),
+        );
         world.secs(3_600 + 300);
         world.change(*CRON_JOB, "tick", |c| c["spec"]["suspend"] = false.into());
         world.secs(10);
@@ -153,7 +162,8 @@ fn too_many_missed_starts_are_reported_and_the_last_one_is_made_up_for() {
 #[test]
 fn history_is_kept_to_its_limits() {
     let mut world = World::realistic(1);
-    let mut object = cron("* * * * *", &json!({"successfulJobsHistoryLimit": 2, "failedJobsHistoryLimit": 1}), "1s");
+    let mut object =
+        cron("* * * * *", &json!({"successfulJobsHistoryLimit": 2, "failedJobsHistoryLimit": 1}), "1s");
     world.create(*CRON_JOB, object.clone());
     world.secs(600);
     assert_eq!(world.names(*JOB).len(), 2);

@@ -16,23 +16,36 @@ fn set(world: &World) -> Value {
 
 /// Names of the nodes that have an active pod.
 fn nodes(world: &World) -> Vec<String> {
-    let mut all: Vec<_> = world.active_pods().iter().map(|p| p["spec"]["nodeName"].as_str().unwrap_or_default().to_owned()).collect();
+    let mut all: Vec<_> = world
+        .active_pods()
+        .iter()
+        .map(|p| p["spec"]["nodeName"].as_str().unwrap_or_default().to_owned())
+        .collect();
     all.sort();
     all
 }
 
 fn image(world: &World, tag: &str) {
     let image = format!("shop/app:{tag}");
-    world.change(*DAEMON_SET, "agent", |s| s["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone().into());
+    world.change(*DAEMON_SET, "agent", |s| {
+        s["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone().into()
+    });
 }
 
 fn taint(world: &World, node: &str, effect: &str) {
-    world.change(*NODE, node, |n| n["spec"]["taints"] = json!([{"key": "shop", "value": "x", "effect": effect}]));
+    world.change(*NODE, node, |n| {
+        n["spec"]["taints"] = json!([{"key": "shop", "value": "x", "effect": effect}])
+    });
 }
 
 const COUNTS: [&str; 7] = [
-    "desiredNumberScheduled", "currentNumberScheduled", "numberMisscheduled", "numberReady",
-    "updatedNumberScheduled", "numberAvailable", "numberUnavailable",
+    "desiredNumberScheduled",
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "numberReady",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
 ];
 
 #[test]
@@ -63,7 +76,8 @@ fn nodes_that_come_go_or_are_labelled_are_followed() {
     world.change(*NODE, &names[1], |n| n["metadata"]["labels"]["disk"] = "ssd".into());
     world.secs(1);
     assert_eq!(nodes(&world), [names[1].clone()]);
-    let mut node = json!({"metadata": {"name": "new", "labels": {"disk": "ssd", "kubernetes.io/hostname": "new"}}});
+    let mut node =
+        json!({"metadata": {"name": "new", "labels": {"disk": "ssd", "kubernetes.io/hostname": "new"}}});
     node["spec"] = json!({});
     world.create(*NODE, node);
     world.secs(60);
@@ -122,7 +136,10 @@ fn ended_pods_are_replaced_and_said_so() {
         let verb = if phase == "Failed" { "kill" } else { "delete" };
         let node = world.names(*NODE)[0].clone();
         let what = phase.to_lowercase();
-        assert_eq!(*text, format!("Found {what} daemon pod default/{name} on node {node}, will try to {verb} it"));
+        assert_eq!(
+            *text,
+            format!("Found {what} daemon pod default/{name} on node {node}, will try to {verb} it")
+        );
     }
 }
 
@@ -132,7 +149,8 @@ fn extremes(world: &mut World) -> (usize, usize) {
     for _ in 0..600 {
         world.millis(500);
         let ready = world.list(*POD).into_iter().filter(|p| condition(p, "Ready").starts_with("Ready=True"));
-        let served: std::collections::BTreeSet<_> = ready.map(|p| p["spec"]["nodeName"].to_string()).collect();
+        let served: std::collections::BTreeSet<_> =
+            ready.map(|p| p["spec"]["nodeName"].to_string()).collect();
         unavailable = unavailable.max(world.names(*NODE).len() - served.len());
         pods = pods.max(world.active_pods().len());
     }
@@ -166,9 +184,11 @@ fn a_broken_update_stops_and_going_back_heals_it() {
     let mut world = World::realistic(3);
     world.create(*DAEMON_SET, agent(&json!({})));
     world.secs(60);
-    let missing = |on: bool| move |s: &mut Value| {
-        s["spec"]["template"]["metadata"]["annotations"] =
-            if on { json!({"sim.kiban.dev/image-missing": "true"}) } else { json!({}) };
+    let missing = |on: bool| {
+        move |s: &mut Value| {
+            s["spec"]["template"]["metadata"]["annotations"] =
+                if on { json!({"sim.kiban.dev/image-missing": "true"}) } else { json!({}) };
+        }
     };
     world.change(*DAEMON_SET, "agent", missing(true));
     world.secs(300);

@@ -8,20 +8,32 @@ use super::*;
 fn dump(world: &World) -> Vec<String> {
     let state = world.cluster.snapshot();
     let kinds = (0..crate::kind::kind_count()).map(|i| KindId(u16::try_from(i).unwrap()));
-    kinds.flat_map(|k| state.objects(k).values().map(|o| String::from_utf8(o.json.to_vec()).unwrap()).collect::<Vec<_>>()).collect()
+    kinds
+        .flat_map(|k| {
+            state.objects(k).values().map(|o| String::from_utf8(o.json.to_vec()).unwrap()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 fn play(seed: u64, fast: bool) -> Vec<String> {
     let mut world = World::with(Config { nodes: 3, seed, fast, ..Config::default() });
     world.create(*DEPLOYMENT, workload("web", 4, &json!({})));
     world.create(*STATEFUL_SET, workload("db", 2, &json!({"serviceName": "db"})));
-    world.create(*SERVICE, json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}));
-    world.create(*JOB, json!({"metadata": {"name": "work"}, "spec": {"completions": 3, "template": {
-        "metadata": {"annotations": {"sim.kiban.dev/run-for": "2s"}},
-        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "shop/job:1"}]},
-    }}}));
+    world.create(
+        *SERVICE,
+        json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}),
+    );
+    world.create(
+        *JOB,
+        json!({"metadata": {"name": "work"}, "spec": {"completions": 3, "template": {
+            "metadata": {"annotations": {"sim.kiban.dev/run-for": "2s"}},
+            "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "shop/job:1"}]},
+        }}}),
+    );
     world.secs(30);
-    world.change(*DEPLOYMENT, "web", |d| d["spec"]["template"]["spec"]["containers"][0]["image"] = "shop/app:2".into());
+    world.change(*DEPLOYMENT, "web", |d| {
+        d["spec"]["template"]["spec"]["containers"][0]["image"] = "shop/app:2".into()
+    });
     world.secs(10);
     let name = world.names(*NODE)[0].clone();
     world.change(*NODE, &name, |n| n["spec"]["taints"] = json!([{"key": "x", "effect": "NoExecute"}]));

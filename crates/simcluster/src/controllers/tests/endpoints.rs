@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 
 fn service(spec: &Value) -> Value {
-    let mut all = json!({"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]});
+    let mut all =
+        json!({"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]});
     for (field, value) in spec.as_object().unwrap() {
         all[field] = value.clone();
     }
@@ -41,14 +42,18 @@ fn ready_pods_are_endpoints_of_their_service() {
     let slice = slices(&world).remove(0);
     assert!(name_of(&slice).starts_with("web-"));
     assert_eq!(slice["addressType"], "IPv4");
-    assert_eq!(slice["metadata"]["labels"], json!({
-        "tier": "front", "kubernetes.io/service-name": "web",
-        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-    }));
+    assert_eq!(
+        slice["metadata"]["labels"],
+        json!({
+            "tier": "front", "kubernetes.io/service-name": "web",
+            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        })
+    );
     assert_eq!(slice["ports"], json!([{"name": "http", "port": 8080, "protocol": "TCP"}]));
     assert_eq!(conditions(&world), [(true, true, false); 2]);
     let pod = world.list(*POD).remove(0);
-    let endpoint = endpoints(&world).into_iter().find(|e| e["targetRef"]["name"] == pod["metadata"]["name"]).unwrap();
+    let endpoint =
+        endpoints(&world).into_iter().find(|e| e["targetRef"]["name"] == pod["metadata"]["name"]).unwrap();
     assert_eq!(endpoint["addresses"], json!([pod["status"]["podIP"]]));
     assert_eq!(endpoint["nodeName"], pod["spec"]["nodeName"]);
     assert_eq!(endpoint["targetRef"]["uid"], pod["metadata"]["uid"]);
@@ -150,10 +155,13 @@ fn headless_services_are_marked_and_name_their_pods() {
 fn services_without_selector_are_their_owners_affair() {
     let mut world = World::fast(1);
     world.create(*SERVICE, json!({"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}));
-    world.create(*ENDPOINT_SLICE, json!({
-        "metadata": {"name": "by-hand", "labels": {"kubernetes.io/service-name": "web"}},
-        "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"port": 80}],
-    }));
+    world.create(
+        *ENDPOINT_SLICE,
+        json!({
+            "metadata": {"name": "by-hand", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"port": 80}],
+        }),
+    );
     world.create(*SERVICE, json!({"metadata": {"name": "alias"}, "spec": {"type": "ExternalName", "externalName": "example.com"}}));
     world.secs(1);
     let revision = world.stored(*ENDPOINT_SLICE, "by-hand").revision;

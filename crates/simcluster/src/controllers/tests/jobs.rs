@@ -55,7 +55,10 @@ fn a_job_completes() {
     let job = work(&world);
     assert_eq!(counts(&job, COUNTS), [0, 5, 0, 0]);
     assert_eq!(conditions(&job), ["SuccessCriteriaMet", "Complete"]);
-    assert_eq!(condition(&job, "Complete"), "Complete=True CompletionsReached: Reached expected number of succeeded pods");
+    assert_eq!(
+        condition(&job, "Complete"),
+        "Complete=True CompletionsReached: Reached expected number of succeeded pods"
+    );
     assert!(job["status"]["completionTime"].is_string() && job["status"]["startTime"].is_string());
     assert_eq!(job["status"]["uncountedTerminatedPods"], json!({}));
     assert_eq!(job["status"]["ready"], 0);
@@ -87,7 +90,10 @@ fn an_indexed_job_runs_each_index_and_tells_its_pods() {
     }
     let env = &pod["spec"]["containers"][0]["env"][0];
     assert_eq!(env["name"], "JOB_COMPLETION_INDEX");
-    assert_eq!(env["valueFrom"]["fieldRef"]["fieldPath"], "metadata.labels['batch.kubernetes.io/job-completion-index']");
+    assert_eq!(
+        env["valueFrom"]["fieldRef"]["fieldPath"],
+        "metadata.labels['batch.kubernetes.io/job-completion-index']"
+    );
     world.secs(2);
     let job = work(&world);
     assert_eq!(job["status"]["completedIndexes"], "0-3");
@@ -111,8 +117,14 @@ fn failures_are_replaced_after_a_back_off_until_the_limit() {
     let job = work(&world);
     assert_eq!(counts(&job, COUNTS), [0, 0, 3, 0]);
     assert_eq!(conditions(&job), ["FailureTarget", "Failed"]);
-    assert_eq!(condition(&job, "Failed"), "Failed=True BackoffLimitExceeded: Job has reached the specified backoff limit");
-    assert_eq!(world.messages("Job", "BackoffLimitExceeded"), ["Job has reached the specified backoff limit"]);
+    assert_eq!(
+        condition(&job, "Failed"),
+        "Failed=True BackoffLimitExceeded: Job has reached the specified backoff limit"
+    );
+    assert_eq!(
+        world.messages("Job", "BackoffLimitExceeded"),
+        ["Job has reached the specified backoff limit"]
+    );
     assert_eq!(tracked(&world), 0);
 }
 
@@ -140,7 +152,10 @@ fn a_deadline_ends_a_job_and_it_fails_when_its_pods_are_gone() {
     assert_eq!(counts(&job, COUNTS), [0, 0, 2, 2]);
     world.secs(30);
     let job = work(&world);
-    assert_eq!(condition(&job, "Failed"), "Failed=True DeadlineExceeded: Job was active longer than specified deadline");
+    assert_eq!(
+        condition(&job, "Failed"),
+        "Failed=True DeadlineExceeded: Job was active longer than specified deadline"
+    );
     assert_eq!(counts(&job, COUNTS), [0, 0, 2, 0]);
     assert!(job["status"]["completionTime"].is_null());
     assert!(world.names(*POD).is_empty());
@@ -215,9 +230,7 @@ fn replacement_waits_for_the_end_of_a_pod_where_the_policy_says_so() {
 
 #[test]
 fn a_failure_policy_ignores_counts_or_ends_the_job() {
-    let rule = |action: &str, codes: &[i64]| {
-        json!({"action": action, "onExitCodes": {"operator": "In", "values": codes}})
-    };
+    let rule = |action: &str, codes: &[i64]| json!({"action": action, "onExitCodes": {"operator": "In", "values": codes}});
     let table = [
         (json!([rule("FailJob", &[3])]), "Failed=True PodFailurePolicy", 1),
         (json!([rule("FailJob", &[4])]), "Failed=True BackoffLimitExceeded", 2),
@@ -230,11 +243,17 @@ fn a_failure_policy_ignores_counts_or_ends_the_job() {
         world.create(*JOB, job(&spec, &fails()));
         world.secs(3);
         let job = work(&world);
-        assert!(condition(&job, "Failed").starts_with(text) && (text.is_empty() == condition(&job, "Failed").is_empty()), "{job:#}");
+        assert!(
+            condition(&job, "Failed").starts_with(text)
+                && (text.is_empty() == condition(&job, "Failed").is_empty()),
+            "{job:#}"
+        );
         assert_eq!(job["status"]["failed"].as_i64().unwrap_or(0), failed, "{rules}");
         if failed == 1 {
             let pod = world.names(*POD)[0].clone();
-            let why = format!("Container main for pod default/{pod} failed with exit code 3 matching FailJob rule at index 0");
+            let why = format!(
+                "Container main for pod default/{pod} failed with exit code 3 matching FailJob rule at index 0"
+            );
             assert_eq!(condition(&job, "Failed"), format!("Failed=True PodFailurePolicy: {why}"));
         }
         if failed == 0 {
@@ -258,7 +277,12 @@ fn each_index_has_its_own_limit() {
     let mut noted: Vec<_> = world
         .list(*POD)
         .iter()
-        .map(|p| p["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"].as_str().unwrap().to_owned())
+        .map(|p| {
+            p["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     noted.sort();
     assert_eq!(noted, ["0", "0", "0", "1", "1", "1"]);
@@ -309,7 +333,9 @@ fn jobs_of_other_managers_are_left_alone() {
 
 #[test]
 fn deletion_never_leaves_a_pod_that_its_finalizer_holds() {
-    for propagation in [None, Some(Propagation::Background), Some(Propagation::Foreground), Some(Propagation::Orphan)] {
+    for propagation in
+        [None, Some(Propagation::Background), Some(Propagation::Foreground), Some(Propagation::Orphan)]
+    {
         let mut world = World::realistic(2);
         world.create(*JOB, job(&json!({"parallelism": 2}), &run_for("1000s")));
         world.secs(20);
@@ -327,12 +353,17 @@ fn a_restart_between_naming_and_counting_counts_once() {
     // The status names a pod; its finalizer is still there, or gone already, or so is the pod.
     for gone in ["finalizer there", "finalizer gone", "pod gone"] {
         let mut world = World::fast(2);
-        world.create(*JOB, job(&json!({"completions": 3, "parallelism": 1, "backoffLimit": 9}), &run_for("1s")));
+        world.create(
+            *JOB,
+            job(&json!({"completions": 3, "parallelism": 1, "backoffLimit": 9}), &run_for("1s")),
+        );
         world.settle();
         let pod = world.list(*POD)[0].clone();
         let (name, uid) = (name_of(&pod), pod["metadata"]["uid"].clone());
         world.change_status(*POD, &name, |p| p["status"]["phase"] = "Succeeded".into());
-        world.change_status(*JOB, "work", |j| j["status"]["uncountedTerminatedPods"] = json!({"succeeded": [uid]}));
+        world.change_status(*JOB, "work", |j| {
+            j["status"]["uncountedTerminatedPods"] = json!({"succeeded": [uid]})
+        });
         if gone != "finalizer there" {
             world.change(*POD, &name, |p| p["metadata"]["finalizers"] = json!([]));
         }

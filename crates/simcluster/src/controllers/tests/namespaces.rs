@@ -27,7 +27,10 @@ fn a_namespace_empties_and_goes() {
     for (kind, mut object) in [
         (*DEPLOYMENT, workload("web", 2, &json!({}))),
         (*STATEFUL_SET, workload("db", 1, &json!({}))),
-        (*SERVICE, json!({"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}})),
+        (
+            *SERVICE,
+            json!({"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}}),
+        ),
     ] {
         object["metadata"]["namespace"] = "shop".into();
         world.create(kind, object);
@@ -35,7 +38,9 @@ fn a_namespace_empties_and_goes() {
     world.secs(1);
     world.delete(*NAMESPACE, "shop");
     assert_eq!(namespace(&world, "shop")["status"]["phase"], "Terminating");
-    let refused = world.try_create(*CONFIG_MAP, json!({"metadata": {"name": "late", "namespace": "shop"}})).unwrap_err();
+    let refused = world
+        .try_create(*CONFIG_MAP, json!({"metadata": {"name": "late", "namespace": "shop"}}))
+        .unwrap_err();
     assert_eq!(refused.code, 403);
     assert_eq!(refused.causes[0].reason, "NamespaceTerminating");
     world.secs(2);
@@ -53,20 +58,38 @@ fn what_holds_a_namespace_is_in_its_conditions() {
     let mut world = World::fast(1);
     world.create(*NAMESPACE, json!({"metadata": {"name": "shop"}}));
     for name in ["a", "b"] {
-        world.create(*CONFIG_MAP, json!({
-            "metadata": {"name": name, "namespace": "shop", "finalizers": ["example.com/hold"]},
-        }));
+        world.create(
+            *CONFIG_MAP,
+            json!({
+                "metadata": {"name": name, "namespace": "shop", "finalizers": ["example.com/hold"]},
+            }),
+        );
     }
     world.settle();
     world.delete(*NAMESPACE, "shop");
     world.secs(1);
     let object = namespace(&world, "shop");
     let table = [
-        ("NamespaceDeletionDiscoveryFailure", "False ResourcesDiscovered: All resources successfully discovered"),
-        ("NamespaceDeletionGroupVersionParsingFailure", "False ParsedGroupVersions: All legacy kube types successfully parsed"),
-        ("NamespaceDeletionContentFailure", "False ContentDeleted: All content successfully deleted, may be waiting on finalization"),
-        ("NamespaceContentRemaining", "True SomeResourcesRemain: Some resources are remaining: configmaps. has 2 resource instances"),
-        ("NamespaceFinalizersRemaining", "True SomeFinalizersRemain: Some content in the namespace has finalizers remaining: example.com/hold in 2 resource instances"),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            "False ResourcesDiscovered: All resources successfully discovered",
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False ParsedGroupVersions: All legacy kube types successfully parsed",
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            "False ContentDeleted: All content successfully deleted, may be waiting on finalization",
+        ),
+        (
+            "NamespaceContentRemaining",
+            "True SomeResourcesRemain: Some resources are remaining: configmaps. has 2 resource instances",
+        ),
+        (
+            "NamespaceFinalizersRemaining",
+            "True SomeFinalizersRemain: Some content in the namespace has finalizers remaining: example.com/hold in 2 resource instances",
+        ),
     ];
     for (type_, text) in table {
         assert_eq!(condition(&object, type_), format!("{type_}={text}"));

@@ -22,7 +22,10 @@ fn pods_that_went_unseen_are_missed_by_their_owners() {
     agent["spec"].as_object_mut().unwrap().remove("replicas");
     world.create(*DAEMON_SET, agent);
     world.create(*STATEFUL_SET, workload("db", 2, &json!({"serviceName": "db"})));
-    world.create(*SERVICE, json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}));
+    world.create(
+        *SERVICE,
+        json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}),
+    );
     world.create(*PDB, json!({"metadata": {"name": "web"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}));
     world.secs(3);
     assert_eq!(world.active_pods().len(), 45);
@@ -34,9 +37,13 @@ fn pods_that_went_unseen_are_missed_by_their_owners() {
     let web = world.get(*DEPLOYMENT, "web");
     assert_eq!(counts(&web, ["readyReplicas", "availableReplicas"]), [40, 40]);
     let slices = world.list(*ENDPOINT_SLICE).into_iter().filter(|s| name_of(s) != "kubernetes");
-    let addresses: Vec<_> = slices.flat_map(|s| s["endpoints"].as_array().cloned().unwrap_or_default()).collect();
+    let addresses: Vec<_> =
+        slices.flat_map(|s| s["endpoints"].as_array().cloned().unwrap_or_default()).collect();
     assert_eq!(addresses.len(), 40);
-    assert!(addresses.iter().all(|e| world.exists(*POD, e["targetRef"]["name"].as_str().unwrap())), "{addresses:?}");
+    assert!(
+        addresses.iter().all(|e| world.exists(*POD, e["targetRef"]["name"].as_str().unwrap())),
+        "{addresses:?}"
+    );
     assert_eq!(counts(&world.get(*PDB, "web"), ["currentHealthy"]), [40]);
 }
 
@@ -44,8 +51,12 @@ fn pods_that_went_unseen_are_missed_by_their_owners() {
 fn dependents_of_owners_that_went_unseen_are_collected() {
     let mut world = World::outrun(1);
     for n in 0..30 {
-        let owner = world.create(*CONFIG_MAP, json!({"metadata": {"name": format!("owner-{n}")}, "data": {"x": "y".repeat(2_000)}}));
-        let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": &*owner.key.name, "uid": &*owner.uid}]);
+        let owner = world.create(
+            *CONFIG_MAP,
+            json!({"metadata": {"name": format!("owner-{n}")}, "data": {"x": "y".repeat(2_000)}}),
+        );
+        let reference =
+            json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": &*owner.key.name, "uid": &*owner.uid}]);
         world.create(*SECRET, json!({"metadata": {"name": format!("of-{n}"), "ownerReferences": reference}}));
     }
     world.settle();
@@ -66,7 +77,9 @@ fn a_rollout_and_a_job_come_to_their_end() {
     }});
     world.create(*JOB, json!({"metadata": {"name": "work"}, "spec": spec}));
     world.secs(3);
-    world.change(*DEPLOYMENT, "web", |d| d["spec"]["template"]["spec"]["containers"][0]["image"] = "shop/app:2".into());
+    world.change(*DEPLOYMENT, "web", |d| {
+        d["spec"]["template"]["spec"]["containers"][0]["image"] = "shop/app:2".into()
+    });
     world.secs(10);
     let web = world.get(*DEPLOYMENT, "web");
     assert_eq!(counts(&web, ["replicas", "updatedReplicas", "availableReplicas"]), [30, 30, 30]);

@@ -148,8 +148,14 @@ fn a_refused_pod_is_a_failure_until_it_is_taken() {
     let text = condition(&world.get(*REPLICA_SET, "web"), "ReplicaFailure");
     assert!(text.starts_with("ReplicaFailure=True FailedCreate: pods \"web-"), "{text}");
     let events = world.messages("ReplicaSet", "FailedCreate");
-    assert!(!events.is_empty() && events.iter().all(|m| m.starts_with("Error creating: pods \"web-")), "{events:?}");
-    world.create(kind_id("scheduling.k8s.io", "PriorityClass").unwrap(), json!({"metadata": {"name": "high"}, "value": 1}));
+    assert!(
+        !events.is_empty() && events.iter().all(|m| m.starts_with("Error creating: pods \"web-")),
+        "{events:?}"
+    );
+    world.create(
+        kind_id("scheduling.k8s.io", "PriorityClass").unwrap(),
+        json!({"metadata": {"name": "high"}, "value": 1}),
+    );
     world.secs(60);
     assert_eq!(condition(&world.get(*REPLICA_SET, "web"), "ReplicaFailure"), "");
     assert_eq!(world.active_pods().len(), 1);
@@ -157,9 +163,7 @@ fn a_refused_pod_is_a_failure_until_it_is_taken() {
 
 #[test]
 fn deletion_takes_its_pods_along_or_leaves_them() {
-    let cases = [
-        (Propagation::Background, 0), (Propagation::Foreground, 0), (Propagation::Orphan, 2),
-    ];
+    let cases = [(Propagation::Background, 0), (Propagation::Foreground, 0), (Propagation::Orphan, 2)];
     for (propagation, left) in cases {
         let mut world = World::fast(1);
         world.create(*REPLICA_SET, set(2));

@@ -21,11 +21,14 @@ fn rolling(surge: &Value, unavailable: &Value) -> Value {
 
 fn set_image(world: &World, tag: &str) {
     let image = format!("shop/app:{tag}");
-    world.change(*DEPLOYMENT, "web", |d| d["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone().into());
+    world.change(*DEPLOYMENT, "web", |d| {
+        d["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone().into()
+    });
 }
 
 fn annotate_pods(world: &World, key: &str, value: &str) {
-    world.change(*DEPLOYMENT, "web", |d| d["spec"]["template"]["metadata"]["annotations"][key] = value.into());
+    world
+        .change(*DEPLOYMENT, "web", |d| d["spec"]["template"]["metadata"]["annotations"][key] = value.into());
 }
 
 fn web(world: &World) -> Value {
@@ -70,9 +73,13 @@ fn a_deployment_comes_up_and_says_so() {
         condition(&web, "Available"),
         "Available=True MinimumReplicasAvailable: Deployment has minimum availability."
     );
-    let text = format!("Progressing=True NewReplicaSetAvailable: ReplicaSet \"{set}\" has successfully progressed.");
+    let text =
+        format!("Progressing=True NewReplicaSetAvailable: ReplicaSet \"{set}\" has successfully progressed.");
     assert_eq!(condition(&web, "Progressing"), text);
-    assert_eq!(world.messages("Deployment", "ScalingReplicaSet"), [format!("Scaled up replica set {set} from 0 to 3")]);
+    assert_eq!(
+        world.messages("Deployment", "ScalingReplicaSet"),
+        [format!("Scaled up replica set {set} from 0 to 3")]
+    );
     let at_rest = world.stored(*DEPLOYMENT, "web").revision;
     world.secs(3_600);
     assert_eq!(world.stored(*DEPLOYMENT, "web").revision, at_rest, "nothing is written at rest");
@@ -89,7 +96,8 @@ fn a_rollback_by_template_takes_the_old_set_up_again_with_a_new_revision() {
     set_image(&world, "1");
     world.secs(1);
     assert_eq!(sets(&world), [set_of("2", 0, "2"), set_of("1", 2, "3")]);
-    let old = world.list(*REPLICA_SET).into_iter().find(|s| s["metadata"]["annotations"][REVISION] == "3").unwrap();
+    let old =
+        world.list(*REPLICA_SET).into_iter().find(|s| s["metadata"]["annotations"][REVISION] == "3").unwrap();
     assert_eq!(old["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"], "1");
     assert_eq!(web(&world)["metadata"]["annotations"][REVISION], "3");
     assert!(condition(&web(&world), "Progressing").starts_with("Progressing=True NewReplicaSetAvailable"));
@@ -97,7 +105,8 @@ fn a_rollback_by_template_takes_the_old_set_up_again_with_a_new_revision() {
 
 #[test]
 fn history_is_trimmed_to_its_limit() {
-    for (limit, left) in [(0, vec!["6"]), (2, vec!["4", "5", "6"]), (10, vec!["1", "2", "3", "4", "5", "6"])] {
+    for (limit, left) in [(0, vec!["6"]), (2, vec!["4", "5", "6"]), (10, vec!["1", "2", "3", "4", "5", "6"])]
+    {
         let mut world = World::fast(1);
         world.create(*DEPLOYMENT, deployment(1, &json!({"revisionHistoryLimit": limit})));
         for tag in 1..=6 {
@@ -125,7 +134,9 @@ fn annotations_go_to_the_sets_and_change_causes_stay_with_their_revision() {
     let mut causes: Vec<_> = world
         .list(*REPLICA_SET)
         .iter()
-        .map(|s| (s["metadata"]["annotations"][REVISION].clone(), s["metadata"]["annotations"][cause].clone()))
+        .map(|s| {
+            (s["metadata"]["annotations"][REVISION].clone(), s["metadata"]["annotations"][cause].clone())
+        })
         .collect();
     causes.sort_by_key(|c| c.0.to_string());
     assert_eq!(causes, [(json!("1"), json!("first")), (json!("2"), json!("second"))]);
@@ -138,7 +149,10 @@ fn a_paused_deployment_scales_but_rolls_nothing_out() {
     world.secs(1);
     world.change(*DEPLOYMENT, "web", |d| d["spec"]["paused"] = true.into());
     world.secs(1);
-    assert_eq!(condition(&web(&world), "Progressing"), "Progressing=Unknown DeploymentPaused: Deployment is paused");
+    assert_eq!(
+        condition(&web(&world), "Progressing"),
+        "Progressing=Unknown DeploymentPaused: Deployment is paused"
+    );
     set_image(&world, "2");
     world.change(*DEPLOYMENT, "web", |d| d["spec"]["replicas"] = 4.into());
     world.secs(1);
@@ -175,10 +189,14 @@ fn a_rollout_that_makes_no_progress_is_given_up() {
         set_image(&world, "2");
         annotate_pods(&world, &format!("sim.kiban.dev/{key}"), value);
         world.secs(50);
-        let set = name_of(world.list(*REPLICA_SET).iter().find(|s| s["metadata"]["annotations"][REVISION] != "1").unwrap());
+        let set = name_of(
+            world.list(*REPLICA_SET).iter().find(|s| s["metadata"]["annotations"][REVISION] != "1").unwrap(),
+        );
         assert!(condition(&web(&world), "Progressing").starts_with("Progressing=True"), "{key}");
         world.secs(60);
-        let text = format!("Progressing=False ProgressDeadlineExceeded: ReplicaSet \"{set}\" has timed out progressing.");
+        let text = format!(
+            "Progressing=False ProgressDeadlineExceeded: ReplicaSet \"{set}\" has timed out progressing."
+        );
         assert_eq!(condition(&web(&world), "Progressing"), text, "{key}");
         // The pods that work stay.
         assert!(condition(&web(&world), "Available").starts_with("Available=True"), "{key}");
@@ -186,7 +204,10 @@ fn a_rollout_that_makes_no_progress_is_given_up() {
         set_image(&world, "1");
         world.change(*DEPLOYMENT, "web", |d| d["spec"]["template"]["metadata"]["annotations"] = json!({}));
         world.secs(120);
-        assert!(condition(&web(&world), "Progressing").starts_with("Progressing=True NewReplicaSetAvailable"), "{key}");
+        assert!(
+            condition(&web(&world), "Progressing").starts_with("Progressing=True NewReplicaSetAvailable"),
+            "{key}"
+        );
     }
 }
 
@@ -204,7 +225,8 @@ fn a_crash_loop_runs_into_the_deadline_when_its_back_off_outgrows_it() {
     let mut given_up = false;
     for _ in 0..60 {
         world.secs(10);
-        given_up |= condition(&web(&world), "Progressing").starts_with("Progressing=False ProgressDeadlineExceeded");
+        given_up |=
+            condition(&web(&world), "Progressing").starts_with("Progressing=False ProgressDeadlineExceeded");
     }
     assert!(given_up);
     assert!(condition(&web(&world), "Available").starts_with("Available=True"));
@@ -258,7 +280,8 @@ fn recreate_starts_when_the_last_old_pod_is_gone() {
     assert_eq!(sets(&world), [set_of("1", 0, "1"), set_of("2", 2, "2")]);
     let changes = world.cluster.store().changes(*POD, start, usize::MAX).unwrap();
     let first_new = changes.iter().find(|c| c.old.is_none()).unwrap().revision;
-    let runs = |c: &&Change| !c.deleted && c.new.pod.is_some_and(|p| !p.phase.is_terminal()) && c.new.deleting;
+    let runs =
+        |c: &&Change| !c.deleted && c.new.pod.is_some_and(|p| !p.phase.is_terminal()) && c.new.deleting;
     let last_old = changes.iter().rfind(runs).unwrap().revision;
     assert!(last_old < first_new);
     assert!(condition(&web(&world), "Progressing").starts_with("Progressing=True NewReplicaSetAvailable"));
@@ -308,7 +331,12 @@ fn pods_that_are_refused_are_a_replica_failure() {
     world.secs(1);
     let text = condition(&web(&world), "ReplicaFailure");
     assert!(text.starts_with("ReplicaFailure=True FailedCreate: pods \"web-"), "{text}");
-    assert!(text.ends_with("error looking up service account default/nobody: serviceaccount \"nobody\" not found"), "{text}");
+    assert!(
+        text.ends_with(
+            "error looking up service account default/nobody: serviceaccount \"nobody\" not found"
+        ),
+        "{text}"
+    );
     world.create(*SERVICE_ACCOUNT, json!({"metadata": {"name": "nobody"}}));
     world.secs(60);
     assert_eq!(condition(&web(&world), "ReplicaFailure"), "");
@@ -338,8 +366,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn bound() -> impl Strategy<Value = Value> {
     prop_oneof![
-        Just(json!(0)), Just(json!(1)), Just(json!(2)), Just(json!(5)),
-        Just(json!("0%")), Just(json!("25%")), Just(json!("50%")), Just(json!("100%")),
+        Just(json!(0)),
+        Just(json!(1)),
+        Just(json!(2)),
+        Just(json!(5)),
+        Just(json!("0%")),
+        Just(json!("25%")),
+        Just(json!("50%")),
+        Just(json!("100%")),
     ]
 }
 
@@ -349,7 +383,11 @@ fn limits(deployment: &Value) -> (i64, i64, i64) {
     let rolling = &deployment["spec"]["strategy"]["rollingUpdate"];
     let surge = pods::scaled(&rolling["maxSurge"], replicas, true).unwrap();
     let unavailable = pods::scaled(&rolling["maxUnavailable"], replicas, false).unwrap();
-    if (surge, unavailable) == (0, 0) { (replicas, 0, 1) } else { (replicas, surge, unavailable.min(replicas)) }
+    if (surge, unavailable) == (0, 0) {
+        (replicas, 0, 1)
+    } else {
+        (replicas, surge, unavailable.min(replicas))
+    }
 }
 
 /// Walks every change of pods beside the Deployment's spec of that moment.
@@ -384,10 +422,20 @@ fn check_every_revision(world: &World) -> Result<(), TestCaseError> {
         let count = |m: &BTreeMap<_, ()>| i64::try_from(m.len()).unwrap();
         shrinks &= change.old.is_some() && (was_available || !available.contains_key(&object.uid));
         if change.old.is_none() {
-            prop_assert!(count(&active) <= replicas + surge, "{} pods of {replicas}+{surge} at {}", count(&active), change.revision);
+            prop_assert!(
+                count(&active) <= replicas + surge,
+                "{} pods of {replicas}+{surge} at {}",
+                count(&active),
+                change.revision
+            );
         } else if was_available && !alive && !shrinks {
             let least = replicas - unavailable;
-            prop_assert!(count(&available) >= least, "{} available of {least} at {}", count(&available), change.revision);
+            prop_assert!(
+                count(&available) >= least,
+                "{} available of {least} at {}",
+                count(&available),
+                change.revision
+            );
         }
     }
     Ok(())

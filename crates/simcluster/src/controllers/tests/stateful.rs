@@ -18,12 +18,16 @@ fn set(world: &World) -> Value {
 
 fn image(world: &World, tag: &str) {
     let image = format!("shop/app:{tag}");
-    world.change(*STATEFUL_SET, "db", |s| s["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone().into());
+    world.change(*STATEFUL_SET, "db", |s| {
+        s["spec"]["template"]["spec"]["containers"][0]["image"] = image.clone().into()
+    });
 }
 
 /// The image tag of each pod, by ordinal.
 fn tags(world: &World) -> Vec<String> {
-    let tag = |p: &Value| p["spec"]["containers"][0]["image"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let tag = |p: &Value| {
+        p["spec"]["containers"][0]["image"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()
+    };
     world.active_pods().iter().map(tag).collect()
 }
 
@@ -31,7 +35,8 @@ fn scale(world: &World, replicas: i64) {
     world.change(*STATEFUL_SET, "db", |s| s["spec"]["replicas"] = replicas.into());
 }
 
-const COUNTS: [&str; 5] = ["replicas", "readyReplicas", "availableReplicas", "currentReplicas", "updatedReplicas"];
+const COUNTS: [&str; 5] =
+    ["replicas", "readyReplicas", "availableReplicas", "currentReplicas", "updatedReplicas"];
 
 #[test]
 fn pods_have_an_identity() {
@@ -45,7 +50,10 @@ fn pods_have_an_identity() {
     let labels = &pod["metadata"]["labels"];
     assert_eq!(labels["statefulset.kubernetes.io/pod-name"], "db-1");
     assert_eq!(labels["apps.kubernetes.io/pod-index"], "1");
-    assert_eq!(labels["controller-revision-hash"], set["status"]["currentRevision"], "the revision's whole name");
+    assert_eq!(
+        labels["controller-revision-hash"], set["status"]["currentRevision"],
+        "the revision's whole name"
+    );
     let revision = world.list(*CONTROLLER_REVISION).remove(0);
     assert_eq!(revision["metadata"]["name"], set["status"]["updateRevision"]);
     let hash = revision["metadata"]["labels"]["controller.kubernetes.io/hash"].as_str().unwrap().to_owned();
@@ -139,7 +147,9 @@ fn a_partition_holds_the_first_ordinals_back_even_when_they_are_made_again() {
     world.delete(*POD, "db-2");
     world.secs(1);
     assert_eq!(tags(&world), ["1", "1", "2"]);
-    world.change(*STATEFUL_SET, "db", |s| s["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0.into());
+    world.change(*STATEFUL_SET, "db", |s| {
+        s["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0.into()
+    });
     world.secs(1);
     assert_eq!(tags(&world), ["2", "2", "2"]);
 }
@@ -185,7 +195,12 @@ fn max_unavailable_replaces_several_at_once() {
     world.secs(60);
     image(&world, "2");
     world.settle();
-    let going = world.list(*POD).iter().filter(|p| p["metadata"]["deletionTimestamp"].is_string()).map(name_of).collect::<Vec<_>>();
+    let going = world
+        .list(*POD)
+        .iter()
+        .filter(|p| p["metadata"]["deletionTimestamp"].is_string())
+        .map(name_of)
+        .collect::<Vec<_>>();
     assert_eq!(going, ["db-2", "db-3"]);
     let mut least = 4;
     for _ in 0..200 {
@@ -214,7 +229,9 @@ fn a_broken_pod_blocks_those_after_it_until_it_is_deleted() {
     let mut world = World::realistic(2);
     world.create(*STATEFUL_SET, db(3, &json!({})));
     world.secs(120);
-    world.change(*STATEFUL_SET, "db", |s| s["spec"]["template"]["metadata"]["annotations"]["sim.kiban.dev/image-missing"] = "true".into());
+    world.change(*STATEFUL_SET, "db", |s| {
+        s["spec"]["template"]["metadata"]["annotations"]["sim.kiban.dev/image-missing"] = "true".into()
+    });
     world.secs(120);
     assert_eq!(counts(&set(&world), COUNTS), [3, 2, 2, 2, 1], "the first updated pod never gets ready");
     // Even the old template does not replace it: that is how it is (issue 67250).
@@ -282,7 +299,10 @@ fn claims_go_as_the_retention_policy_says() {
     ];
     for (deleted, scaled, after_scaling, after_deletion) in table {
         let mut world = World::fast(2);
-        world.create(*STATEFUL_SET, db(2, &with_claims(&json!({"whenDeleted": deleted, "whenScaled": scaled}))));
+        world.create(
+            *STATEFUL_SET,
+            db(2, &with_claims(&json!({"whenDeleted": deleted, "whenScaled": scaled}))),
+        );
         world.secs(1);
         scale(&world, 1);
         world.secs(1);
@@ -305,10 +325,14 @@ fn a_retention_policy_that_changes_is_followed() {
     let mut world = World::fast(2);
     world.create(*STATEFUL_SET, db(1, &with_claims(&json!({}))));
     world.secs(1);
-    let owners = |world: &World| world.get(*PERSISTENT_VOLUME_CLAIM, "data-db-0")["metadata"]["ownerReferences"].clone();
+    let owners = |world: &World| {
+        world.get(*PERSISTENT_VOLUME_CLAIM, "data-db-0")["metadata"]["ownerReferences"].clone()
+    };
     assert!(owners(&world).is_null());
     for (when, has) in [("Delete", true), ("Retain", false)] {
-        world.change(*STATEFUL_SET, "db", |s| s["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] = when.into());
+        world.change(*STATEFUL_SET, "db", |s| {
+            s["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] = when.into()
+        });
         world.secs(1);
         assert_eq!(owners(&world).as_array().is_some_and(|o| !o.is_empty()), has);
     }
@@ -339,7 +363,8 @@ fn revisions_beyond_the_limit_go_and_a_rollback_renumbers() {
         world.secs(1);
     }
     let numbers = |world: &World| {
-        let mut all: Vec<_> = world.list(*CONTROLLER_REVISION).iter().map(|r| r["revision"].as_i64().unwrap()).collect();
+        let mut all: Vec<_> =
+            world.list(*CONTROLLER_REVISION).iter().map(|r| r["revision"].as_i64().unwrap()).collect();
         all.sort_unstable();
         all
     };

@@ -95,7 +95,11 @@ fn names_selectors_and_reservations_choose() {
     let table = [
         (json!({"storageClassName": "", "volumeName": "b"}), json!({}), json!("b")),
         (json!({"storageClassName": "", "selector": {"matchLabels": {"disk": "c"}}}), json!({}), json!("c")),
-        (json!({"storageClassName": ""}), json!({"claimRef": {"namespace": "default", "name": "data"}}), json!("a")),
+        (
+            json!({"storageClassName": ""}),
+            json!({"claimRef": {"namespace": "default", "name": "data"}}),
+            json!("a"),
+        ),
     ];
     for (spec, first, wanted) in table {
         let mut world = World::fast(1);
@@ -114,7 +118,10 @@ fn names_selectors_and_reservations_choose() {
 #[test]
 fn a_claim_without_a_volume_says_why_and_takes_one_that_comes() {
     let none = "no persistent volumes available for this claim and no storage class is set";
-    let table = [("", "FailedBinding", none), ("gone", "ProvisioningFailed", "storageclass.storage.k8s.io \"gone\" not found")];
+    let table = [
+        ("", "FailedBinding", none),
+        ("gone", "ProvisioningFailed", "storageclass.storage.k8s.io \"gone\" not found"),
+    ];
     for (class, reason, text) in table {
         let mut world = World::fast(1);
         world.create(*PERSISTENT_VOLUME_CLAIM, claim(&json!({"storageClassName": class})));
