@@ -67,7 +67,8 @@ impl Sim {
 
 async fn client(kubeconfig: &std::path::Path) -> Client {
     let config = Kubeconfig::read_from(kubeconfig).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+    let mut config =
+        kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
     config.read_timeout = None;
     Client::try_from(config).unwrap()
 }
@@ -87,7 +88,8 @@ struct Seen {
 
 /// Watches until `pods` pods run.
 async fn watch(client: Client, pods: usize, ready: Arc<Barrier>) -> Seen {
-    let request = http::Request::get("/api/v1/pods?watch=true&resourceVersion=0").body(Body::empty()).unwrap();
+    let request =
+        http::Request::get("/api/v1/pods?watch=true&resourceVersion=0").body(Body::empty()).unwrap();
     let mut body = client.send(request).await.unwrap().into_body();
     ready.wait().await;
     let (mut running, mut line) = (HashSet::new(), Vec::new());

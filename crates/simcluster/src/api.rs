@@ -17,9 +17,9 @@ mod respond;
 mod review;
 mod subresource;
 mod swagger;
-mod twin;
 #[cfg(test)]
 mod tests;
+mod twin;
 mod watch;
 mod write;
 
@@ -87,9 +87,8 @@ impl Api {
         if let Route::Resource { watch: true, .. } = route {
             params.watch = true;
         }
-        let header = |name: &str| {
-            head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
-        };
+        let header =
+            |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let accept = Accept::parse(&header("accept"))?;
         let body = body::read(incoming, header("content-encoding")).await?;
         let call = Call {

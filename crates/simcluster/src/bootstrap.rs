@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde_json::{Value, json};
 
 use crate::controllers::{Again, Controller, Ctx, Item};
+use crate::kind::KindId;
 use crate::kind::well_known::{
     CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, PRIORITY_CLASS, SERVICE, STORAGE_CLASS,
 };
-use crate::kind::KindId;
 use crate::registry::{Actor, Cluster};
 use crate::status::ApiError;
 use crate::store::{Change, State};
@@ -29,21 +29,34 @@ pub fn install(cluster: &Cluster, address: SocketAddr) -> Result<(), ApiError> {
     for name in NAMESPACES {
         create(*NAMESPACE, "", json!({"metadata": {"name": name}}))?;
     }
-    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] {
-        create(*PRIORITY_CLASS, "", json!({"metadata": {"name": name}, "value": value, "globalDefault": false}))?;
+    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)]
+    {
+        create(
+            *PRIORITY_CLASS,
+            "",
+            json!({"metadata": {"name": name}, "value": value, "globalDefault": false}),
+        )?;
     }
     for (kind, value) in own_service(address) {
         create(kind, "default", value)?;
     }
-    create(*STORAGE_CLASS, "", json!({
-        "metadata": {
-            "name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-        },
-        "provisioner": "sim.kiban.dev/instant", "volumeBindingMode": "WaitForFirstConsumer",
-    }))?;
-    create(*CONFIG_MAP, "kube-public", json!({
-        "metadata": {"name": "cluster-info"}, "data": {"server": format!("https://{address}")},
-    }))?;
+    create(
+        *STORAGE_CLASS,
+        "",
+        json!({
+            "metadata": {
+                "name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            },
+            "provisioner": "sim.kiban.dev/instant", "volumeBindingMode": "WaitForFirstConsumer",
+        }),
+    )?;
+    create(
+        *CONFIG_MAP,
+        "kube-public",
+        json!({
+            "metadata": {"name": "cluster-info"}, "data": {"server": format!("https://{address}")},
+        }),
+    )?;
     Ok(())
 }
 

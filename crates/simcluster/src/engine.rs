@@ -52,7 +52,8 @@ impl Engine {
             Worker { controller, watches, ready: BTreeSet::new(), failures: BTreeMap::new() }
         };
         let workers: Vec<_> = controllers.into_iter().map(worker).collect();
-        let cursors: BTreeMap<KindId, u64> = workers.iter().flat_map(|w| &w.watches).map(|kind| (*kind, 0)).collect();
+        let cursors: BTreeMap<KindId, u64> =
+            workers.iter().flat_map(|w| &w.watches).map(|kind| (*kind, 0)).collect();
         let mut engine =
             Self { cluster, workers, cursors, timers: BTreeSet::new(), armed: BTreeMap::new(), fast };
         let kinds: Vec<_> = engine.cursors.keys().copied().collect();

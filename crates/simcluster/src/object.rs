@@ -33,7 +33,11 @@ impl Key {
 
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
     }
 }
 
@@ -142,7 +146,11 @@ impl Fields {
 
     /// The value of a field; `None` where it is empty or the kind does not select by it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.split_terminator(ENTRY).filter_map(|e| e.split_once(VALUE)).find(|(n, _)| *n == name).map(|(_, v)| v)
+        self.0
+            .split_terminator(ENTRY)
+            .filter_map(|e| e.split_once(VALUE))
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v)
     }
 }
 

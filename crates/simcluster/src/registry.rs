@@ -117,7 +117,13 @@ impl Cluster {
 
     fn with_store(store: Store, clock: Arc<dyn Clock>, seed: u64) -> Self {
         let allocations = Mutex::new(admit::Allocations::of(&store.snapshot()));
-        Self(Arc::new(Inner { store, clock, rng: Mutex::new(Rng::new(seed)), allocations, events: Mutex::default() }))
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            rng: Mutex::new(Rng::new(seed)),
+            allocations,
+            events: Mutex::default(),
+        }))
     }
 
     /// The store, for reading.
@@ -154,7 +160,13 @@ impl Cluster {
     ///
     /// # Errors
     /// What the API server answers: 403, 404 (namespace), 409, 422.
-    pub fn create(&self, kind: KindId, namespace: &str, value: Value, actor: &Actor) -> Result<Arc<Stored>, ApiError> {
+    pub fn create(
+        &self,
+        kind: KindId,
+        namespace: &str,
+        value: Value,
+        actor: &Actor,
+    ) -> Result<Arc<Stored>, ApiError> {
         self.create_as(kind, namespace, Desired::Update(value), actor)
     }
 
@@ -363,9 +375,8 @@ impl Cluster {
             return Err(ApiError::not_found(*NAMESPACE, &name));
         };
         if namespace.deleting {
-            let why = format!(
-                "unable to create new content in namespace {name} because it is being terminated"
-            );
+            let why =
+                format!("unable to create new content in namespace {name} because it is being terminated");
             let cause = format!("namespace {name} is being terminated");
             return Err(ApiError::forbidden(kind, &key.name, &why).cause(
                 "NamespaceTerminating",

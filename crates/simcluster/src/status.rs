@@ -39,7 +39,14 @@ pub struct ApiError {
 impl ApiError {
     /// An error without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Map::new(), causes: Vec::new(), continue_token: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+            causes: Vec::new(),
+            continue_token: None,
+        }
     }
 
     /// Adds name and resource, as clients print them.
@@ -100,7 +107,8 @@ impl ApiError {
 
     /// 409 because another write came first.
     pub fn stale(kind: KindId, name: &str) -> Self {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(kind, name, why)
     }
 

@@ -69,8 +69,13 @@ impl State {
         namespace: &'a str,
         start: Option<&Key>,
     ) -> impl Iterator<Item = &'a Arc<Stored>> + 'a {
-        let first = start.map_or_else(|| Bound::Included(Key::new(namespace, "")), |k| Bound::Excluded(k.clone()));
-        let bounds = if namespace.is_empty() && start.is_none() { (Bound::Unbounded, Bound::Unbounded) } else { (first, Bound::Unbounded) };
+        let first =
+            start.map_or_else(|| Bound::Included(Key::new(namespace, "")), |k| Bound::Excluded(k.clone()));
+        let bounds = if namespace.is_empty() && start.is_none() {
+            (Bound::Unbounded, Bound::Unbounded)
+        } else {
+            (first, Bound::Unbounded)
+        };
         self.objects(kind)
             .range(bounds)
             .map(|(_, object)| object)

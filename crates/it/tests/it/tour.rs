@@ -56,7 +56,9 @@ fn compare(expected: &str, output: &str) -> Result<(), String> {
     let mut lines = output.lines();
     for wanted in expected.lines().filter(|l| !l.trim().is_empty() && l.trim() != "...") {
         if !lines.any(|line| fits(wanted, line)) {
-            return Err(format!("the README shows {wanted:?}, which is not in (or comes too early in):\n{output}"));
+            return Err(format!(
+                "the README shows {wanted:?}, which is not in (or comes too early in):\n{output}"
+            ));
         }
     }
     Ok(())
@@ -72,7 +74,8 @@ fn the_readmes_tour_shows_what_happens() {
     let folder = tempfile::tempdir().unwrap();
     let kiban = kiban_testkit::kiban();
     let tools = kubectl.canonicalize().unwrap();
-    let folders = [kiban.parent().unwrap(), tools.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")];
+    let folders =
+        [kiban.parent().unwrap(), tools.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")];
     let mut command = Command::new("bash");
     command
         .arg("-c")

@@ -52,8 +52,11 @@ fn seen(store: &Store<ConfigMap>) -> View {
 
 fn stored(sim: &Sim, color: Option<&str>) -> View {
     let state = sim.running.cluster.snapshot();
-    let matching = state.objects(*CONFIG_MAP).values().filter(|o| color.is_none_or(|c| o.label("color") == Some(c)));
-    matching.map(|o| ((o.key.namespace.to_string(), o.key.name.to_string()), o.revision.to_string())).collect()
+    let matching =
+        state.objects(*CONFIG_MAP).values().filter(|o| color.is_none_or(|c| o.label("color") == Some(c)));
+    matching
+        .map(|o| ((o.key.namespace.to_string(), o.key.name.to_string()), o.revision.to_string()))
+        .collect()
 }
 
 fn write(sim: &Sim, draw: &mut Rng) {

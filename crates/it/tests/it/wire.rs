@@ -49,7 +49,8 @@ impl<'a> Wire<'a> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let tls = tls.with_root_certificates(roots).with_no_client_auth();
         Self { sim, token: field("token"), tls: Arc::new(tls) }
     }
@@ -67,7 +68,9 @@ impl<'a> Wire<'a> {
             // A server that has seen enough may close before it has read all.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
-            let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer in time");
+            let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+                .await
+                .expect("an answer in time");
             answer
         })
     }
@@ -103,7 +106,9 @@ fn lives(sim: &Sim, wire: &Wire<'_>) {
     let made = wire.ask("POST", "/apis/apps/v1/namespaces/default/deployments", JSON, deployment);
     assert_eq!(made.code, 201, "{}", made.body);
     sim.wait("a pod that runs", || {
-        wire.ask("GET", "/api/v1/pods?fieldSelector=status.phase%3DRunning", "", b"").body.contains("\"phase\":\"Running\"")
+        wire.ask("GET", "/api/v1/pods?fieldSelector=status.phase%3DRunning", "", b"")
+            .body
+            .contains("\"phase\":\"Running\"")
     });
 }
 
@@ -112,9 +117,14 @@ fn bad_bodies_are_refused_by_what_is_wrong_with_them() {
     let sim = Sim::start(1);
     let wire = Wire::new(&sim);
     let deep = [b"[".repeat(200_000), b"]".repeat(200_000)].concat();
-    let nested = format!("{{\"metadata\":{{\"name\":\"x\"}},\"data\":{}{}", "{\"a\":".repeat(5_000), "}".repeat(5_001));
+    let nested = format!(
+        "{{\"metadata\":{{\"name\":\"x\"}},\"data\":{}{}",
+        "{\"a\":".repeat(5_000),
+        "}".repeat(5_001)
+    );
     let big = format!("{{\"metadata\":{{\"name\":\"big\"}},\"data\":{{\"a\":\"{}\"}}}}", "x".repeat(4 << 20));
-    let bomb: String = (1..12).map(|i| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(","))).collect();
+    let bomb: String =
+        (1..12).map(|i| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(","))).collect();
     let bomb = format!("a0: &a0 [x]\n{bomb}");
     let envelope = [&b"k8s\0"[..], &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
     let cases: Vec<(&str, &str, &[u8], u16, &str)> = vec![
@@ -125,7 +135,13 @@ fn bad_bodies_are_refused_by_what_is_wrong_with_them() {
         ("a number", JSON, b"7", 400, "BadRequest"),
         // As Go's decoder has it, null is an object without any field.
         ("null", JSON, b"null", 422, "Invalid"),
-        ("another kind", JSON, br#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"x"}}"#, 400, "BadRequest"),
+        (
+            "another kind",
+            JSON,
+            br#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"x"}}"#,
+            400,
+            "BadRequest",
+        ),
         ("a wrong type", JSON, br#"{"metadata":{"name":"x"},"data":7}"#, 400, "BadRequest"),
         ("metadata that is a list", JSON, br#"{"metadata":[1]}"#, 400, "BadRequest"),
         ("deep lists", JSON, &deep, 400, "BadRequest"),
@@ -136,11 +152,29 @@ fn bad_bodies_are_refused_by_what_is_wrong_with_them() {
         ("protobuf of nothing", PROTO, b"k8s\0", 422, "Invalid"),
         ("protobuf with a length past its end", PROTO, &envelope, 400, "BadRequest"),
         ("empty protobuf", PROTO, b"", 400, "BadRequest"),
-        ("YAML with an anchor bomb", "content-type: application/yaml\r\n", bomb.as_bytes(), 400, "BadRequest"),
+        (
+            "YAML with an anchor bomb",
+            "content-type: application/yaml\r\n",
+            bomb.as_bytes(),
+            400,
+            "BadRequest",
+        ),
         ("plain text", "content-type: text/plain\r\n", b"{}", 415, "UnsupportedMediaType"),
         ("CBOR", "content-type: application/cbor\r\n", b"\xa0", 415, "UnsupportedMediaType"),
-        ("compressed", "content-type: application/json\r\ncontent-encoding: gzip\r\n", b"\x1f\x8b", 415, "UnsupportedMediaType"),
-        ("an answer in nothing we speak", "content-type: application/json\r\naccept: image/png\r\n", b"{}", 406, "NotAcceptable"),
+        (
+            "compressed",
+            "content-type: application/json\r\ncontent-encoding: gzip\r\n",
+            b"\x1f\x8b",
+            415,
+            "UnsupportedMediaType",
+        ),
+        (
+            "an answer in nothing we speak",
+            "content-type: application/json\r\naccept: image/png\r\n",
+            b"{}",
+            406,
+            "NotAcceptable",
+        ),
     ];
     for (what, headers, body, code, reason) in cases {
         let answer = wire.ask("POST", MAPS, headers, body);
@@ -162,7 +196,12 @@ fn bad_patches_are_refused() {
         ("json-patch", "a test that fails", br#"[{"op":"test","path":"/data/a","value":"2"}]"#, 422),
         ("json-patch", "a path that is not there", br#"[{"op":"remove","path":"/data/z/z"}]"#, 422),
         ("json-patch", "too many operations", many.as_bytes(), 413),
-        ("json-patch", "the whole document replaced by a number", br#"[{"op":"replace","path":"","value":7}]"#, 422),
+        (
+            "json-patch",
+            "the whole document replaced by a number",
+            br#"[{"op":"replace","path":"","value":7}]"#,
+            422,
+        ),
         ("merge-patch", "cut", b"{\"data\":", 400),
         ("merge-patch", "a list", b"[1]", 400),
         ("merge-patch", "another name", br#"{"metadata":{"name":"other"}}"#, 400),
@@ -227,9 +266,13 @@ fn bad_paths_and_queries_are_refused() {
         let answer = wire.ask("GET", target, "", b"");
         assert_eq!(answer.code, code, "{target}: {}", answer.body);
     }
-    for (method, target) in
-        [("POST", "/api/v1/pods"), ("DELETE", "/api/v1/pods"), ("PUT", MAPS), ("BREW", MAPS), ("POST", "/version")]
-    {
+    for (method, target) in [
+        ("POST", "/api/v1/pods"),
+        ("DELETE", "/api/v1/pods"),
+        ("PUT", MAPS),
+        ("BREW", MAPS),
+        ("POST", "/version"),
+    ] {
         let answer = wire.ask(method, target, JSON, b"{}");
         assert_eq!((answer.code, answer.reason().as_str()), (405, "MethodNotAllowed"), "{method} {target}");
     }
@@ -241,7 +284,12 @@ fn nobody_without_the_token_is_answered() {
     let sim = Sim::start(0);
     let wire = Wire::new(&sim);
     for path in ["/", "/healthz", "/version", "/api", "/api/v1/secrets", "/openapi/v3", "/nonsense"] {
-        for given in ["", "authorization: Bearer\r\n", "authorization: Bearer wrong\r\n", "authorization: Basic eDp5\r\n"] {
+        for given in [
+            "",
+            "authorization: Bearer\r\n",
+            "authorization: Bearer wrong\r\n",
+            "authorization: Basic eDp5\r\n",
+        ] {
             let request = format!("GET {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n{given}\r\n");
             let answer = parse(&wire.raw(request.as_bytes()));
             assert_eq!((answer.code, answer.reason().as_str()), (401, "Unauthorized"), "{path} {given}");
@@ -255,7 +303,13 @@ fn what_is_no_http_ends_its_own_connection_only() {
     let wire = Wire::new(&sim);
     let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(20_000));
-    for bytes in [&b"\x00\x01\x02\r\n\r\n"[..], b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff", long.as_bytes(), many.as_bytes()] {
+    for bytes in [
+        &b"\x00\x01\x02\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff",
+        long.as_bytes(),
+        many.as_bytes(),
+    ] {
         let answer = wire.raw(bytes);
         let code = parse(&answer).code;
         assert!(code == 0 || (400..500).contains(&code) || answer.len() < 64, "{code}");
@@ -282,7 +336,9 @@ fn slow_clients_are_let_go() {
         }
         for mut stream in slow {
             let mut answer = Vec::new();
-            let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server hangs up");
+            let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+                .await
+                .expect("the server hangs up");
         }
     });
     lives(&sim, &wire);
@@ -298,8 +354,21 @@ fn mutated_requests_never_find_a_hole() {
         br#"{"metadata":{"finalizers":["x/y"],"ownerReferences":[{"uid":"u"}],"managedFields":[{"manager":"m"}]}}"#,
         br#"[{"op":"add","path":"/metadata/labels/x","value":"y"}]"#,
     ];
-    let forms = ["json", "json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml", "vnd.kubernetes.protobuf"];
-    let targets = [MAPS, "/api/v1/namespaces/default/configmaps/fuzz?fieldManager=f", "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/pods/f/eviction", "/apis/apps/v1/namespaces/default/deployments/f/scale"];
+    let forms = [
+        "json",
+        "json-patch+json",
+        "merge-patch+json",
+        "strategic-merge-patch+json",
+        "apply-patch+yaml",
+        "vnd.kubernetes.protobuf",
+    ];
+    let targets = [
+        MAPS,
+        "/api/v1/namespaces/default/configmaps/fuzz?fieldManager=f",
+        "/api/v1/namespaces/default/pods",
+        "/api/v1/namespaces/default/pods/f/eviction",
+        "/apis/apps/v1/namespaces/default/deployments/f/scale",
+    ];
     let mut draw = Rng::new(7);
     for round in 0..600 {
         let mut body = draw.pick(&seeds).unwrap().to_vec();
@@ -318,7 +387,9 @@ fn mutated_requests_never_find_a_hole() {
         assert!(
             (200..500).contains(&answer.code),
             "round {round}: {method} {target} {headers} {}: {} {}",
-            String::from_utf8_lossy(&body), answer.code, answer.body
+            String::from_utf8_lossy(&body),
+            answer.code,
+            answer.body
         );
     }
     lives(&sim, &wire);

@@ -97,7 +97,8 @@ fn expect_kind(value: &Value, kind: KindId) -> Result<(), ApiError> {
     let info = kind.info();
     let given = |key: &str| value[key].as_str().unwrap_or_default();
     let (version, name) = (given("apiVersion"), given("kind"));
-    let right = (version.is_empty() || version == kind.api_version()) && (name.is_empty() || name == info.kind);
+    let right =
+        (version.is_empty() || version == kind.api_version()) && (name.is_empty() || name == info.kind);
     if right {
         return Ok(());
     }
@@ -111,7 +112,9 @@ fn expect_kind(value: &Value, kind: KindId) -> Result<(), ApiError> {
 /// Holds a document to its type: wrong types are refused, unknown fields refused, warned of or dropped.
 pub(super) fn check(document: Document, kind: KindId, validation: &str) -> Result<Decoded, ApiError> {
     if !matches!(validation, "" | "Ignore" | "Warn" | "Strict") {
-        let text = format!("Unsupported value: \"{validation}\": supported values: \"Ignore\", \"Warn\", \"Strict\"");
+        let text = format!(
+            "Unsupported value: \"{validation}\": supported values: \"Ignore\", \"Warn\", \"Strict\""
+        );
         return Err(ApiError::new(422, "Invalid", format!("fieldValidation: {text}")).cause(
             "FieldValueNotSupported",
             text,
@@ -119,7 +122,9 @@ pub(super) fn check(document: Document, kind: KindId, validation: &str) -> Resul
         ));
     }
     let info = kind.info();
-    let refused = |e: &strict::DecodeError| ApiError::bad_request(strict::cannot_be_handled(&info.kind, &info.version, e));
+    let refused = |e: &strict::DecodeError| {
+        ApiError::bad_request(strict::cannot_be_handled(&info.kind, &info.version, e))
+    };
     let decoded = strict::decode(Schema::builtin(), info.type_id, document).map_err(|e| refused(&e))?;
     if validation == "Strict" && !decoded.findings.is_empty() {
         return Err(refused(&strict::strict_error(&decoded.findings)));

@@ -51,16 +51,23 @@ impl Documents {
             (Route::Version, _) => Ok(respond::value(200, &version())),
             (Route::CoreVersions, Some(v)) => Ok(aggregated(v, true)),
             (Route::Groups, Some(v)) => Ok(aggregated(v, false)),
-            (Route::CoreVersions, None) => Ok(respond::value(200, &json!({
-                "kind": "APIVersions", "versions": ["v1"],
-                "serverAddressByClientCIDRs": [],
-            }))),
+            (Route::CoreVersions, None) => Ok(respond::value(
+                200,
+                &json!({
+                    "kind": "APIVersions", "versions": ["v1"],
+                    "serverAddressByClientCIDRs": [],
+                }),
+            )),
             (Route::Groups, None) => {
                 let groups: Vec<_> = named_groups().map(|(g, versions)| group(g, versions)).collect();
-                Ok(respond::value(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
+                Ok(respond::value(
+                    200,
+                    &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}),
+                ))
             }
             (Route::Group(name), _) => {
-                let (name, versions) = named_groups().find(|(g, _)| g == name).ok_or_else(ApiError::no_route)?;
+                let (name, versions) =
+                    named_groups().find(|(g, _)| g == name).ok_or_else(ApiError::no_route)?;
                 let mut one = group(name, versions);
                 one["kind"] = "APIGroup".into();
                 one["apiVersion"] = "v1".into();
@@ -69,17 +76,20 @@ impl Documents {
             (Route::GroupVersion(group, version), _) => resource_list(group, version),
             (Route::Swagger, _) => Ok(self.swagger(accept.swagger_proto)),
             (Route::OpenApiIndex, _) => Ok(respond::json(200, self.index())),
-            (Route::OpenApi(group, version), _) => {
-                self.openapi(group, version).map(|bytes| respond::json(200, bytes)).ok_or_else(ApiError::no_route)
-            }
+            (Route::OpenApi(group, version), _) => self
+                .openapi(group, version)
+                .map(|bytes| respond::json(200, bytes))
+                .ok_or_else(ApiError::no_route),
             _ => Err(ApiError::no_route()),
         }
     }
 
     /// The index names each document's content; only the release decides it, so its hash is one name.
     fn index(&self) -> Bytes {
-        self.kept("index", || serde_json::to_vec(&openapi::index(Schema::builtin(), |_, _| RELEASE_HASH.into())).ok())
-            .unwrap_or_default()
+        self.kept("index", || {
+            serde_json::to_vec(&openapi::index(Schema::builtin(), |_, _| RELEASE_HASH.into())).ok()
+        })
+        .unwrap_or_default()
     }
 
     fn swagger(&self, proto: bool) -> Response<Body> {
@@ -206,10 +216,13 @@ fn resource_list(group: &str, version: &str) -> Result<Response<Body>, ApiError>
     if resources.is_empty() {
         return Err(ApiError::no_route());
     }
-    Ok(respond::value(200, &json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version(group, version),
-        "resources": resources,
-    })))
+    Ok(respond::value(
+        200,
+        &json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version(group, version),
+            "resources": resources,
+        }),
+    ))
 }
 
 /// Subresources that are served; the table also knows some that are not.
@@ -224,10 +237,12 @@ fn aggregated(version: &'static str, core: bool) -> Response<Body> {
         .map(|(g, versions)| {
             let versions: Vec<_> = versions
                 .iter()
-                .map(|v| json!({
-                    "version": v, "freshness": "Current",
-                    "resources": kinds_of(g, v).map(aggregated_resource).collect::<Vec<_>>(),
-                }))
+                .map(|v| {
+                    json!({
+                        "version": v, "freshness": "Current",
+                        "resources": kinds_of(g, v).map(aggregated_resource).collect::<Vec<_>>(),
+                    })
+                })
                 .collect();
             let metadata = if core { json!({}) } else { json!({"name": g}) };
             json!({"metadata": metadata, "versions": versions})
@@ -261,8 +276,11 @@ fn aggregated_resource(kind: &Kind) -> Value {
     let subresources: Vec<_> = served(kind)
         .map(|sub| {
             let (group, version, name) = subresource_kind(kind, sub);
-            let (group, version) =
-                if version.is_empty() { (kind.group.as_str(), kind.version.as_str()) } else { (group, version) };
+            let (group, version) = if version.is_empty() {
+                (kind.group.as_str(), kind.version.as_str())
+            } else {
+                (group, version)
+            };
             json!({
                 "subresource": sub, "verbs": subresource_verbs(sub),
                 "responseKind": {"group": group, "version": version, "kind": name},

@@ -27,7 +27,12 @@ impl Api {
         found.map(|o| twin::view(kind, o)).ok_or_else(|| ApiError::not_found(kind, &key.name))
     }
 
-    pub(super) fn respond(&self, code: u16, object: &Stored, call: &Call) -> Result<Response<Body>, ApiError> {
+    pub(super) fn respond(
+        &self,
+        code: u16,
+        object: &Stored,
+        call: &Call,
+    ) -> Result<Response<Body>, ApiError> {
         let include = respond::include(&call.params.include_object)?;
         Ok(respond::object(code, object, &call.accept.form, include, self.cluster.now()))
     }

@@ -63,7 +63,8 @@ impl Filter {
     /// The object is among those asked for.
     pub(super) fn matches(&self, object: &Stored) -> bool {
         (self.namespace.is_empty() || *self.namespace == *object.key.namespace)
-            && self.labels.matches(object) && self.fields.matches(&FieldsOf(object))
+            && self.labels.matches(object)
+            && self.fields.matches(&FieldsOf(object))
     }
 
     fn selects(&self) -> bool {
@@ -132,9 +133,10 @@ impl Api {
                 let table = tables::render(&info.group, &info.kind, &values(), &page.meta, options, now);
                 Ok(respond::value(200, &table))
             }
-            Form::Metadata(version) => {
-                Ok(respond::value(200, &tables::partial_object_metadata_list(&values(), &page.meta, *version)))
-            }
+            Form::Metadata(version) => Ok(respond::value(
+                200,
+                &tables::partial_object_metadata_list(&values(), &page.meta, *version),
+            )),
         }
     }
 
@@ -145,7 +147,10 @@ impl Api {
             return Err(too_large(revision, state.revision));
         }
         let changes = self.cluster.store().changes(kind, revision, usize::MAX).map_err(|e| {
-            ApiError::expired(format!("The resourceVersion for the provided list is too old: {} ({})", e.asked, e.oldest))
+            ApiError::expired(format!(
+                "The resourceVersion for the provided list is too old: {} ({})",
+                e.asked, e.oldest
+            ))
         })?;
         let mut objects = state.objects(kind).clone();
         for change in changes.iter().rev().filter(|c| c.revision <= state.revision) {
@@ -177,7 +182,12 @@ impl Api {
     }
 
     /// The objects that a continue token goes on with.
-    fn continued(&self, target: &Target, at: i64, start: Key) -> Result<(Objects, u64, Option<Key>), ApiError> {
+    fn continued(
+        &self,
+        target: &Target,
+        at: i64,
+        start: Key,
+    ) -> Result<(Objects, u64, Option<Key>), ApiError> {
         let kind = twin::kept_kind(target.kind);
         // A negative revision is the token of an inconsistent continuation: whatever is there now.
         let Ok(at) = u64::try_from(at) else {
@@ -209,7 +219,14 @@ fn relative(key: &Key, namespace: &str) -> String {
 }
 
 /// Cuts one page out of the objects.
-fn cut(objects: &Objects, at: u64, start: Option<&Key>, target: &Target, filter: &Filter, limit: usize) -> Page {
+fn cut(
+    objects: &Objects,
+    at: u64,
+    start: Option<&Key>,
+    target: &Target,
+    filter: &Filter,
+    limit: usize,
+) -> Page {
     use std::ops::Bound;
     let from = match start {
         Some(key) => Bound::Excluded(key.clone()),
@@ -229,7 +246,11 @@ fn cut(objects: &Objects, at: u64, start: Option<&Key>, target: &Target, filter:
         if limit == 0 || page.len() < limit {
             continue;
         }
-        let rest = if filter.selects() { range.filter(|o| filter.matches(o)).take(1).count() } else { range.count() };
+        let rest = if filter.selects() {
+            range.filter(|o| filter.matches(o)).take(1).count()
+        } else {
+            range.count()
+        };
         if rest > 0 {
             meta.continue_token = Continue::encode(at, &object.key, &target.namespace);
             if !filter.selects() {
@@ -274,7 +295,14 @@ fn stream(kind: KindId, meta: &ListMeta, objects: Vec<Arc<Stored>>) -> Response<
         let mut first = true;
         while !rest.is_empty() {
             let mut size = 0;
-            let count = rest.iter().take_while(|o| { let fits = size < PIECE; size += o.json.len(); fits }).count();
+            let count = rest
+                .iter()
+                .take_while(|o| {
+                    let fits = size < PIECE;
+                    size += o.json.len();
+                    fits
+                })
+                .count();
             let (now, later) = rest.split_at(count);
             let mut piece = BytesMut::with_capacity(size + count);
             append(&mut piece, now, first);
@@ -304,7 +332,11 @@ pub(super) fn revision(text: &str) -> Result<u64, ApiError> {
     }
     text.parse().map_err(|_| {
         let why = format!("Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
-        ApiError::new(422, "Invalid", format!("resourceVersion: {why}")).cause("FieldValueInvalid", why, Some("resourceVersion"))
+        ApiError::new(422, "Invalid", format!("resourceVersion: {why}")).cause(
+            "FieldValueInvalid",
+            why,
+            Some("resourceVersion"),
+        )
     })
 }
 
@@ -319,8 +351,12 @@ fn check_list(call: &Call) -> Result<(), ApiError> {
     let p = &call.params;
     let forbid = |field: &str, why: &str| {
         let text = format!("Forbidden: {why}");
-        Err(ApiError::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {text}"))
-            .cause("FieldValueForbidden", text, Some(field)))
+        Err(ApiError::new(
+            422,
+            "Invalid",
+            format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {text}"),
+        )
+        .cause("FieldValueForbidden", text, Some(field)))
     };
     if p.send_initial_events.is_some() {
         return forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
@@ -328,18 +364,32 @@ fn check_list(call: &Call) -> Result<(), ApiError> {
     let matching = p.resource_version_match.as_str();
     if !matching.is_empty() {
         if p.resource_version.is_empty() {
-            return forbid("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided");
+            return forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            );
         }
         if !p.continue_token.is_empty() {
-            return forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
+            return forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden when continue is provided",
+            );
         }
         if !matches!(matching, "Exact" | "NotOlderThan") {
-            let text = format!("Unsupported value: \"{matching}\": supported values: \"Exact\", \"NotOlderThan\"");
-            return Err(ApiError::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: {text}"))
-                .cause("FieldValueNotSupported", text, Some("resourceVersionMatch")));
+            let text =
+                format!("Unsupported value: \"{matching}\": supported values: \"Exact\", \"NotOlderThan\"");
+            return Err(ApiError::new(
+                422,
+                "Invalid",
+                format!("ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: {text}"),
+            )
+            .cause("FieldValueNotSupported", text, Some("resourceVersionMatch")));
         }
         if matching == "Exact" && p.resource_version == "0" {
-            return forbid("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            return forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            );
         }
     }
     if !p.continue_token.is_empty() && !matches!(p.resource_version.as_str(), "" | "0") {

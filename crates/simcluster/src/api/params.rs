@@ -119,7 +119,11 @@ pub(super) fn dry_run(value: &str) -> Result<bool, ApiError> {
             "Invalid",
             format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\""),
         )
-        .cause("FieldValueNotSupported", format!("Unsupported value: \"{other}\": supported values: \"All\""), Some("dryRun"))),
+        .cause(
+            "FieldValueNotSupported",
+            format!("Unsupported value: \"{other}\": supported values: \"All\""),
+            Some("dryRun"),
+        )),
     }
 }
 

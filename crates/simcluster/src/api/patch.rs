@@ -53,13 +53,21 @@ impl Patch {
         let p = &call.params;
         if type_ != PatchType::Apply && p.force {
             let why = "Forbidden: may not be specified for non-apply patch";
-            return Err(ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: force: {why}"))
-                .cause("FieldValueForbidden", why, Some("force")));
+            return Err(ApiError::new(
+                422,
+                "Invalid",
+                format!("PatchOptions.meta.k8s.io \"\" is invalid: force: {why}"),
+            )
+            .cause("FieldValueForbidden", why, Some("force")));
         }
         if type_ == PatchType::Apply && p.field_manager.is_empty() {
             let why = "Required value: is required for apply patch";
-            return Err(ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: {why}"))
-                .cause("FieldValueRequired", why, Some("fieldManager")));
+            return Err(ApiError::new(
+                422,
+                "Invalid",
+                format!("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: {why}"),
+            )
+            .cause("FieldValueRequired", why, Some("fieldManager")));
         }
         let document = match type_ {
             // JSON is YAML too; reading it as JSON first is faster and keeps duplicates.
@@ -67,7 +75,8 @@ impl Patch {
                 Ok(read) => read,
                 Err(_) => body::from_yaml(&call.body)?.into(),
             },
-            _ => json::parse(&call.body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?,
+            _ => json::parse(&call.body)
+                .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?,
         };
         Ok(Self { type_, document })
     }
@@ -93,9 +102,12 @@ impl Patch {
             PatchType::Json => patch::apply_json_patch(&mut next, &self.document.value),
             PatchType::Merge => patch::apply_merge_patch(&mut next, self.document.value.clone()),
             PatchType::Strategic => {
-                return smp::apply(Schema::builtin(), kind.info().type_id, next, self.document.value.clone()).map_err(refusal);
+                return smp::apply(Schema::builtin(), kind.info().type_id, next, self.document.value.clone())
+                    .map_err(refusal);
             }
-            PatchType::Apply => return Err(ApiError::unsupported_media("apply patches are not supported here")),
+            PatchType::Apply => {
+                return Err(ApiError::unsupported_media("apply patches are not supported here"));
+            }
         }
         .map_err(refusal)?;
         Ok(next)
@@ -108,7 +120,12 @@ impl Api {
     }
 
     /// PATCH on an object or a part of it.
-    pub(super) fn patch_part(&self, target: &Target, part: Part, call: &Call) -> Result<Response<Body>, ApiError> {
+    pub(super) fn patch_part(
+        &self,
+        target: &Target,
+        part: Part,
+        call: &Call,
+    ) -> Result<Response<Body>, ApiError> {
         let patch = Patch::read(call)?;
         let actor = call.actor()?;
         let mut warnings = Vec::new();
@@ -149,7 +166,10 @@ impl Api {
         loop {
             let changed = self.cluster.update(kind, &target.key(), part, actor, |live| apply(Some(live)));
             match changed {
-                Err(e) if e.code == 404 && part == Part::Main && self.cluster.get(kind, &target.key()).is_none() => {}
+                Err(e)
+                    if e.code == 404
+                        && part == Part::Main
+                        && self.cluster.get(kind, &target.key()).is_none() => {}
                 other => return other.map(|o| (200, o)),
             }
             let made = self.cluster.create_as(kind, &target.namespace, apply(None)?, actor);
@@ -172,12 +192,17 @@ impl Api {
         let mut config = patch.document.value.clone();
         let given = |key: &str| config[key].as_str().unwrap_or_default();
         if given("apiVersion").is_empty() || given("kind").is_empty() {
-            return Err(ApiError::bad_request("invalid object type: apiVersion and kind must be set in an applied object"));
+            return Err(ApiError::bad_request(
+                "invalid object type: apiVersion and kind must be set in an applied object",
+            ));
         }
         if given("apiVersion") != kind.api_version() || given("kind") != info.kind {
             return Err(ApiError::bad_request(format!(
                 "invalid object type: {}, Kind={} (the path is of {}, Kind={})",
-                given("apiVersion"), given("kind"), kind.api_version(), info.kind
+                given("apiVersion"),
+                given("kind"),
+                kind.api_version(),
+                info.kind
             )));
         }
         if !config["metadata"]["managedFields"].as_array().is_none_or(Vec::is_empty) {
@@ -196,7 +221,8 @@ impl Api {
         warnings.extend(checked.warnings);
         let wanted = target.name.as_deref().unwrap_or_default();
         if let Some(name) = config["metadata"]["name"].as_str().filter(|name| *name != wanted) {
-            let why = format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
+            let why =
+                format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
             return Err(ApiError::bad_request(why));
         }
         Ok(config)

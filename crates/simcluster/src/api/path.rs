@@ -99,7 +99,9 @@ pub(super) fn parse(path: &str) -> Result<Route, ApiError> {
         ["openapi", "v2"] => Ok(Route::Swagger),
         ["openapi", "v3"] => Ok(Route::OpenApiIndex),
         ["openapi", "v3", "api", version] => Ok(Route::OpenApi(String::new(), (*version).to_owned())),
-        ["openapi", "v3", "apis", group, version] => Ok(Route::OpenApi((*group).to_owned(), (*version).to_owned())),
+        ["openapi", "v3", "apis", group, version] => {
+            Ok(Route::OpenApi((*group).to_owned(), (*version).to_owned()))
+        }
         ["api", version] => Ok(Route::GroupVersion(String::new(), (*version).to_owned())),
         ["apis", group, version] => Ok(Route::GroupVersion((*group).to_owned(), (*version).to_owned())),
         ["api", version, rest @ ..] => resource("", version, rest),

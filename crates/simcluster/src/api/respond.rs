@@ -63,7 +63,10 @@ impl Accept {
         if matches!(media, SWAGGER_PROTO | SWAGGER_PROTO_ASKED) {
             return Some(Self { swagger_proto: true, ..Self::default() });
         }
-        if !matches!(media, "application/json" | "application/yaml" | "application/*" | "*/*" | "text/plain" | "text/*") {
+        if !matches!(
+            media,
+            "application/json" | "application/yaml" | "application/*" | "*/*" | "text/plain" | "text/*"
+        ) {
             return None;
         }
         let (mut kind, mut group, mut version) = ("", "", "");
@@ -135,7 +138,13 @@ pub(super) fn error(error: &ApiError) -> Response<Body> {
 }
 
 /// One object in the form asked for.
-pub(super) fn object(code: u16, object: &Stored, form: &Form, include: IncludeObject, now: Timestamp) -> Response<Body> {
+pub(super) fn object(
+    code: u16,
+    object: &Stored,
+    form: &Form,
+    include: IncludeObject,
+    now: Timestamp,
+) -> Response<Body> {
     match form {
         Form::Object => json(code, object.json.clone()),
         _ => value(code, &converted(object.kind, &object.value(), form, include, now, true)),

@@ -20,7 +20,15 @@ use crate::status::ApiError;
 pub(super) fn is_served(name: &str) -> bool {
     matches!(
         name,
-        "status" | "scale" | "eviction" | "binding" | "log" | "token" | "finalize" | "approval" | "ephemeralcontainers"
+        "status"
+            | "scale"
+            | "eviction"
+            | "binding"
+            | "log"
+            | "token"
+            | "finalize"
+            | "approval"
+            | "ephemeralcontainers"
             | "resize"
     )
 }
@@ -55,14 +63,22 @@ impl Api {
             ("status", &Method::GET) => self.get(target, call),
             ("status", &Method::PUT) => self.put(target, Part::Status, call),
             ("status", &Method::PATCH) => self.patch_part(target, Part::Status, call),
-            ("approval" | "ephemeralcontainers" | "resize", method) => self.whole(target, part(sub), method, call),
+            ("approval" | "ephemeralcontainers" | "resize", method) => {
+                self.whole(target, part(sub), method, call)
+            }
             _ => Err(ApiError::method_not_allowed()),
         };
         Some(result)
     }
 
     /// Subresources that show and take the whole object.
-    fn whole(&self, target: &Target, part: Part, method: &Method, call: &Call) -> Result<Response<Body>, ApiError> {
+    fn whole(
+        &self,
+        target: &Target,
+        part: Part,
+        method: &Method,
+        call: &Call,
+    ) -> Result<Response<Body>, ApiError> {
         match *method {
             Method::GET => self.get(target, call),
             Method::PUT => self.put(target, part, call),
@@ -106,7 +122,11 @@ impl Api {
             if !(0..=i64::from(i32::MAX)).contains(&replicas) {
                 let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
                 let text = format!("Scale.autoscaling \"{}\" is invalid: spec.replicas: {why}", key.name);
-                return Err(ApiError::new(422, "Invalid", text).cause("FieldValueInvalid", why, Some("spec.replicas")));
+                return Err(ApiError::new(422, "Invalid", text).cause(
+                    "FieldValueInvalid",
+                    why,
+                    Some("spec.replicas"),
+                ));
             }
             let mut next = live.clone();
             next["spec"]["replicas"] = replicas.into();
@@ -136,15 +156,18 @@ impl Api {
         let actor = Actor { dry_run: call.params.dry_run || dry_run, ..call.actor()? };
         let pod = self.find(*well_known::POD, &target.key())?;
         let digest = pod.pod;
-        let unguarded = pod.deleting
-            || digest.is_none_or(|p| p.phase.is_terminal() || p.phase == Phase::Pending);
+        let unguarded =
+            pod.deleting || digest.is_none_or(|p| p.phase.is_terminal() || p.phase == Phase::Pending);
         if !unguarded {
             self.take_from_budget(&pod, &actor)?;
         }
         self.cluster.delete(*well_known::POD, &pod.key, &options, &actor)?;
-        Ok(respond::value(201, &json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
-        })))
+        Ok(respond::value(
+            201,
+            &json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+            }),
+        ))
     }
 
     /// Takes one disruption from the budget that covers the pod, or says why there is none.
@@ -172,7 +195,9 @@ impl Api {
         let number = |key: &str| status[key].as_i64().unwrap_or(0);
         if !ready {
             let always = value["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
-            if always || (number("currentHealthy") >= number("desiredHealthy") && number("desiredHealthy") > 0) {
+            if always
+                || (number("currentHealthy") >= number("desiredHealthy") && number("desiredHealthy") > 0)
+            {
                 return Ok(());
             }
         }
@@ -185,17 +210,25 @@ impl Api {
 
     fn bind(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
         let binding = body::plain(call, kind_id("", "Binding"))?.value;
-        let name = target.name.as_deref().or_else(|| binding["metadata"]["name"].as_str()).unwrap_or_default();
+        let name =
+            target.name.as_deref().or_else(|| binding["metadata"]["name"].as_str()).unwrap_or_default();
         let node = binding["target"]["name"].as_str().unwrap_or_default();
         let kind = binding["target"]["kind"].as_str().unwrap_or_default();
         if node.is_empty() || !matches!(kind, "" | "Node") {
             let text = format!("Binding \"{name}\" is invalid: target: must name a Node");
-            return Err(ApiError::new(422, "Invalid", text).cause("FieldValueRequired", "must name a Node", Some("target")));
+            return Err(ApiError::new(422, "Invalid", text).cause(
+                "FieldValueRequired",
+                "must name a Node",
+                Some("target"),
+            ));
         }
         registry::bind_pod(&self.cluster, &Key::new(target.namespace.as_str(), name), node, &call.actor()?)?;
-        Ok(respond::value(201, &json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
-        })))
+        Ok(respond::value(
+            201,
+            &json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+            }),
+        ))
     }
 
     /// A token for a service account: well formed, and good for nothing here.
@@ -205,8 +238,13 @@ impl Api {
         let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3_600);
         if seconds < 600 {
             let why = "Invalid value: may not specify a duration less than 10 minutes";
-            let text = format!("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: {why}");
-            return Err(ApiError::new(422, "Invalid", text).cause("FieldValueInvalid", why, Some("spec.expirationSeconds")));
+            let text =
+                format!("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: {why}");
+            return Err(ApiError::new(422, "Invalid", text).cause(
+                "FieldValueInvalid",
+                why,
+                Some("spec.expirationSeconds"),
+            ));
         }
         let now = self.cluster.now();
         let expires = now + std::time::Duration::from_secs(seconds.unsigned_abs());
@@ -225,7 +263,8 @@ impl Api {
         });
         let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
         let secret = self.cluster.random(|r| r.uuid_v4());
-        let text = format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), URL_SAFE_NO_PAD.encode(secret));
+        let text =
+            format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), URL_SAFE_NO_PAD.encode(secret));
         request["apiVersion"] = "authentication.k8s.io/v1".into();
         request["kind"] = "TokenRequest".into();
         request["spec"]["expirationSeconds"] = seconds.into();
@@ -267,7 +306,8 @@ fn scale_view(kind: KindId, object: &Value) -> Value {
     let plain = kind == *well_known::REPLICATION_CONTROLLER;
     let selector = if plain { json!({"matchLabels": selector}) } else { selector.clone() };
     let selector = LabelSelector::from_object(&selector).map(|s| s.to_string()).unwrap_or_default();
-    let replicas = if object["status"]["replicas"].is_null() { json!(0) } else { object["status"]["replicas"].clone() };
+    let replicas =
+        if object["status"]["replicas"].is_null() { json!(0) } else { object["status"]["replicas"].clone() };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {
@@ -283,7 +323,13 @@ fn scale_view(kind: KindId, object: &Value) -> Value {
 fn spend(live: &Value, budget: &str, pod: &str, now: &str) -> Result<Desired, ApiError> {
     let status = &live["status"];
     let number = |key: &str| status[key].as_i64().unwrap_or(0);
-    let blocked = || ApiError::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.");
+    let blocked = || {
+        ApiError::new(
+            429,
+            "TooManyRequests",
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+        )
+    };
     if number("observedGeneration") < live["metadata"]["generation"].as_i64().unwrap_or(0) {
         let text = format!("The disruption budget {budget} is still being processed by the server.");
         return Err(blocked().cause("DisruptionBudget", text, None).retry_after(10));

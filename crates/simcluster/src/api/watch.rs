@@ -76,7 +76,8 @@ impl Api {
             columns_sent: false,
             out: BytesMut::new(),
         };
-        let timeout = call.params.timeout_seconds.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+        let timeout =
+            call.params.timeout_seconds.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs);
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut shutdown = self.shutdown.clone();
         tokio::spawn(async move {
@@ -123,7 +124,10 @@ impl Watch {
                 Ok(changes) => changes,
                 Err(old) => {
                     let text = format!("too old resource version: {} ({})", old.asked, old.oldest);
-                    self.event("ERROR", &serde_json::to_vec(&ApiError::expired(text).to_status()).unwrap_or_default());
+                    self.event(
+                        "ERROR",
+                        &serde_json::to_vec(&ApiError::expired(text).to_status()).unwrap_or_default(),
+                    );
                     let _ = self.flush(&sender).await;
                     return;
                 }
@@ -171,7 +175,9 @@ impl Watch {
     /// Sends every object there is; returns the revision of that state, or `None` when the client left.
     async fn everything(&mut self, bookmark: bool, sender: &mpsc::Sender<Bytes>) -> Option<u64> {
         let state = self.cluster.snapshot();
-        for object in state.objects(self.kept).values().filter(|o| self.filter.matches(o)).cloned().collect::<Vec<_>>() {
+        for object in
+            state.objects(self.kept).values().filter(|o| self.filter.matches(o)).cloned().collect::<Vec<_>>()
+        {
             self.object("ADDED", &object);
             if self.out.len() > PIECE && !self.flush(sender).await {
                 return None;
@@ -277,7 +283,8 @@ fn check_watch(call: &Call) -> Result<(), ApiError> {
         None if !matching.is_empty() => invalid(
             "FieldValueForbidden",
             "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided".into(),
+            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+                .into(),
         ),
         _ => Ok(()),
     }

@@ -21,8 +21,11 @@ impl Call {
         let given = self.params.field_manager.as_str();
         if given.len() > MAX_MANAGER {
             let why = format!("Too long: may not be more than {MAX_MANAGER} bytes");
-            return Err(ApiError::new(422, "Invalid", format!("fieldManager: {why}"))
-                .cause("FieldValueTooLong", why, Some("fieldManager")));
+            return Err(ApiError::new(422, "Invalid", format!("fieldManager: {why}")).cause(
+                "FieldValueTooLong",
+                why,
+                Some("fieldManager"),
+            ));
         }
         let agent = self.user_agent.split('/').next().unwrap_or_default();
         let agent: String = agent.chars().filter(|c| !c.is_control()).take(MAX_MANAGER).collect();
@@ -61,7 +64,8 @@ impl Api {
         }
         let actor = call.actor()?;
         let (kind, value) = (twin::kept_kind(target.kind), twin::kept(target.kind, decoded.value));
-        let stored = self.cluster.update(kind, &target.key(), part, &actor, |_| Ok(Desired::Update(value.clone())));
+        let stored =
+            self.cluster.update(kind, &target.key(), part, &actor, |_| Ok(Desired::Update(value.clone())));
         let (code, stored) = match stored {
             // Leases and the like may be created by PUT (AllowCreateOnUpdate).
             Err(e) if e.code == 404 && part == Part::Main && creates_on_update(kind) => {
@@ -103,17 +107,24 @@ impl Api {
             }
         }
         let info = target.kind.info();
-        Ok(respond::value(200, &json!({
-            "kind": format!("{}List", info.kind), "apiVersion": target.kind.api_version(),
-            "metadata": {"resourceVersion": self.cluster.store().with(|s| s.revision).to_string()},
-            "items": items,
-        })))
+        Ok(respond::value(
+            200,
+            &json!({
+                "kind": format!("{}List", info.kind), "apiVersion": target.kind.api_version(),
+                "metadata": {"resourceVersion": self.cluster.store().with(|s| s.revision).to_string()},
+                "items": items,
+            }),
+        ))
     }
 }
 
 fn creates_on_update(kind: KindId) -> bool {
-    const KINDS: [(&str, &str); 4] =
-        [("coordination.k8s.io", "Lease"), ("", "Endpoints"), ("", "Event"), ("discovery.k8s.io", "EndpointSlice")];
+    const KINDS: [(&str, &str); 4] = [
+        ("coordination.k8s.io", "Lease"),
+        ("", "Endpoints"),
+        ("", "Event"),
+        ("discovery.k8s.io", "EndpointSlice"),
+    ];
     KINDS.iter().any(|(group, name)| kind.is(group, name))
 }
 
@@ -144,8 +155,12 @@ pub(super) fn read_delete_options(body: &Value, call: &Call) -> Result<(DeleteOp
             let why = format!(
                 "Unsupported value: \"{given}\": supported values: \"Background\", \"Foreground\", \"Orphan\""
             );
-            ApiError::new(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: {why}"))
-                .cause("FieldValueNotSupported", why, Some("propagationPolicy"))
+            ApiError::new(
+                422,
+                "Invalid",
+                format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: {why}"),
+            )
+            .cause("FieldValueNotSupported", why, Some("propagationPolicy"))
         })?),
     };
     let mut dry_run = false;

@@ -10,7 +10,10 @@ use kiban_base::clock::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Again, Controller, Ctx, Item};
-use crate::kind::{KindId, well_known::{EVENT, NAMESPACE}};
+use crate::kind::{
+    KindId,
+    well_known::{EVENT, NAMESPACE},
+};
 use crate::object::{Key, Stored};
 use crate::registry::{Actor, Cluster, DeleteOptions, Part};
 use crate::status::ApiError;
@@ -61,7 +64,8 @@ impl<'a> Event<'a> {
     /// Records the event. An event that cannot be kept (its namespace is going away) is let go, as
     /// every client does: Events are best effort.
     pub fn record(&self, cluster: &Cluster, object: &Stored) {
-        let namespace = if object.key.namespace.is_empty() { "default".into() } else { object.key.namespace.clone() };
+        let namespace =
+            if object.key.namespace.is_empty() { "default".into() } else { object.key.namespace.clone() };
         let actor = Actor::new(self.source);
         let now = cluster.now();
         let (name, is_new) = cluster.events().name(self.identity(object), &object.key.name, now);
@@ -82,7 +86,8 @@ impl<'a> Event<'a> {
 
     /// What makes two events the same one, happening again.
     fn identity(&self, object: &Stored) -> u64 {
-        let parts = [&*object.uid, self.type_, self.reason, self.message, self.source, self.host, self.field_path];
+        let parts =
+            [&*object.uid, self.type_, self.reason, self.message, self.source, self.host, self.field_path];
         parts.iter().fold(FNV_START, |hash, part| fnv(fnv(hash, part.as_bytes()), b"\0"))
     }
 
@@ -192,7 +197,8 @@ impl Controller for Expiry {
         while let Some((at, key)) = self.due.first().cloned().filter(|k| k.0 <= ctx.now) {
             self.due.remove(&(at, key.clone()));
             let Some(event) = ctx.cluster.get(*EVENT, &key) else { continue };
-            let last = event.value()["lastTimestamp"].as_str().and_then(Timestamp::parse).unwrap_or(event.created);
+            let last =
+                event.value()["lastTimestamp"].as_str().and_then(Timestamp::parse).unwrap_or(event.created);
             if last + KEPT > ctx.now {
                 self.due.insert((last + KEPT, key));
                 continue;

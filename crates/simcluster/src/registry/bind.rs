@@ -13,12 +13,7 @@ use crate::status::ApiError;
 ///
 /// # Errors
 /// 404, and 409 where the pod has a node or is being deleted.
-pub fn bind_pod(
-    cluster: &Cluster,
-    key: &Key,
-    node: &str,
-    actor: &Actor,
-) -> Result<(), ApiError> {
+pub fn bind_pod(cluster: &Cluster, key: &Key, node: &str, actor: &Actor) -> Result<(), ApiError> {
     let pod = *well_known::POD;
     let now = cluster.now().rfc3339();
     cluster.update(pod, key, Part::Sub("binding"), actor, |live| {

@@ -15,7 +15,8 @@ const MAX_GENERATED_PREFIX: usize = 58;
 /// The name is to be drawn.
 pub(super) fn is_generated(value: &Value) -> bool {
     let meta = &value["metadata"];
-    meta["name"].as_str().unwrap_or_default().is_empty() && meta["generateName"].as_str().is_some_and(|g| !g.is_empty())
+    meta["name"].as_str().unwrap_or_default().is_empty()
+        && meta["generateName"].as_str().is_some_and(|g| !g.is_empty())
 }
 
 /// Namespace and name of an object.
@@ -25,7 +26,12 @@ pub(super) fn key_of(value: &Value) -> Key {
 }
 
 /// Gives a new object what the server gives: type, namespace, name, uid, time, generation.
-pub(super) fn stamp(cluster: &Cluster, kind: KindId, namespace: &str, value: &mut Value) -> Result<(), ApiError> {
+pub(super) fn stamp(
+    cluster: &Cluster,
+    kind: KindId,
+    namespace: &str,
+    value: &mut Value,
+) -> Result<(), ApiError> {
     let info = kind.info();
     let Some(object) = value.as_object_mut() else {
         return Err(ApiError::bad_request("the request body is not an object"));
@@ -43,7 +49,9 @@ pub(super) fn stamp(cluster: &Cluster, kind: KindId, namespace: &str, value: &mu
     if meta.get("resourceVersion").and_then(Value::as_str).is_some_and(|v| !v.is_empty()) {
         return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    for server_owned in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+    for server_owned in
+        ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"]
+    {
         meta.remove(server_owned);
     }
     let name = meta.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -58,7 +66,11 @@ pub(super) fn stamp(cluster: &Cluster, kind: KindId, namespace: &str, value: &mu
     Ok(())
 }
 
-fn place(namespaced: bool, namespace: &str, meta: &mut serde_json::Map<String, Value>) -> Result<(), ApiError> {
+fn place(
+    namespaced: bool,
+    namespace: &str,
+    meta: &mut serde_json::Map<String, Value>,
+) -> Result<(), ApiError> {
     let given = meta.get("namespace").and_then(Value::as_str).unwrap_or_default();
     if !namespaced {
         meta.remove("namespace");
@@ -101,7 +113,8 @@ pub(super) fn keep(kind: KindId, live: &Arc<Stored>, old: &Value, value: &mut Va
     }
     let uid = text("uid");
     if !uid.is_empty() && uid != &*live.uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
         return Err(ApiError::conflict(kind, &live.key.name, &why));
     }
     let revision = text("resourceVersion");
@@ -109,8 +122,16 @@ pub(super) fn keep(kind: KindId, live: &Arc<Stored>, old: &Value, value: &mut Va
         return Err(ApiError::stale(kind, &live.key.name));
     }
     for server_owned in [
-        "name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
-        "deletionGracePeriodSeconds", "generation", "generateName", "selfLink",
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+        "selfLink",
     ] {
         match old["metadata"].get(server_owned) {
             Some(kept) => meta.insert(server_owned.into(), kept.clone()),

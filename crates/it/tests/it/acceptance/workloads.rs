@@ -249,7 +249,9 @@ fn deletion_cascades_as_it_is_told() {
     sim.wait("the pods to go", || kubectl.run("get rs,pods -o name").ok().is_empty());
 
     kubectl.run("delete all --all").ok();
-    sim.wait("the API's own service", || kubectl.run("get svc,endpointslices -o name").ok().lines().count() == 2);
+    sim.wait("the API's own service", || {
+        kubectl.run("get svc,endpointslices -o name").ok().lines().count() == 2
+    });
 
     kubectl.run("create namespace gone").ok();
     kubectl.run("create deployment web --image=x --replicas=2 -n gone").ok();
