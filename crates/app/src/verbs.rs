@@ -6,6 +6,7 @@ pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod new;
+mod removed;
 pub mod render;
 pub mod sim;
 mod source;

@@ -9,6 +9,7 @@ use kiban_kube::client::Cluster;
 use kiban_kube::inventory::PruneOptions;
 use tokio::task::JoinSet;
 
+use super::removed::Removed;
 use super::source::{self, Source};
 use super::target::{self, Target};
 use crate::{Exit, terminal};
@@ -59,11 +60,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Ok(rendered) => rendered,
         Err(exit) => return exit,
     };
-    let commit = target::commit_of(&arguments.source.dir);
-    let requests = match target::only(target::requests(&rendered, &commit), &arguments.app) {
-        Ok(requests) => requests,
-        Err(error) => return Exit::Usage(error),
-    };
+    let requests = target::requests(&rendered, &target::commit_of(&arguments.source.dir));
     let options = Options {
         force_conflicts: arguments.force_conflicts,
         skip_missing_kinds: arguments.skip_missing_kinds,
@@ -76,7 +73,14 @@ pub fn run(arguments: &Arguments) -> Exit {
     let work = async {
         let cluster = arguments.target.connect().await?;
         eprintln!("applying {} to {}", arguments.env, cluster.target());
-        apply_all(&cluster, requests, &options).await
+        let mut removed = Removed::find(&cluster, &arguments.env, &requests).await?;
+        let requests = match target::only(requests, &removed.requests, &arguments.app) {
+            Ok(requests) => requests,
+            Err(error) => return Ok(Exit::Usage(error)),
+        };
+        removed.only(&arguments.app);
+        removed.confirm(arguments.prune_all)?;
+        apply_all(&cluster, requests, removed.requests, &options).await
     };
     super::block_on(work).into()
 }
@@ -89,11 +93,17 @@ fn holder() -> String {
     format!("{user}@{}/{}", host.as_deref().map_or("localhost", str::trim), std::process::id())
 }
 
-/// Applies the environment's own objects, then its apps side by side.
+/// Applies the environment's own objects, then its apps side by side, and prunes what belonged to apps that
+/// are `removed`: last, so that an app that moved runs in its new place before it leaves the old one.
 ///
 /// # Errors
 /// Where something stops it before its end.
-pub async fn apply_all(cluster: &Cluster, requests: Vec<Request>, options: &Options) -> anyhow::Result<Exit> {
+pub async fn apply_all(
+    cluster: &Cluster,
+    requests: Vec<Request>,
+    removed: Vec<Request>,
+    options: &Options,
+) -> anyhow::Result<Exit> {
     target::check_kinds(cluster, &requests, options.skip_missing_kinds).await?;
     let (canceller, cancel) = Canceller::new();
     let canceller = Arc::new(canceller);
@@ -106,9 +116,18 @@ pub async fn apply_all(cluster: &Cluster, requests: Vec<Request>, options: &Opti
     });
     let (first, apps): (Vec<_>, Vec<_>) =
         requests.into_iter().partition(|r| r.app == kiban_manifest::Owner::Platform.folder());
-    let mut ends = run_side_by_side(cluster, first, options, &cancel).await?;
-    if ends.iter().all(End::is_success) {
-        ends.extend(run_side_by_side(cluster, apps, options, &cancel).await?);
+    // That these apps go whole has been confirmed for the environment.
+    let whole = Options { prune: PruneOptions { all: true, ..options.prune }, ..options.clone() };
+    let mut stages = vec![(first, options), (apps, options), (removed, &whole)];
+    if options.prune.protected {
+        // Namespaces go with the environment's own objects, and the inventories in them with those.
+        stages.rotate_right(1);
+    }
+    let mut ends = Vec::new();
+    for (requests, options) in stages {
+        if ends.iter().all(End::is_success) {
+            ends.extend(run_side_by_side(cluster, requests, options, &cancel).await?);
+        }
     }
     watcher.abort();
     conclude(&ends)

@@ -57,11 +57,11 @@ async fn demo(arguments: &Arguments, rendered: kiban_manifest::Rendered) -> anyh
     let target = Target { kubeconfig: Some(arguments.kubeconfig.clone()), context: None };
     let cluster = target.connect().await?;
     let options = Options { skip_missing_kinds: true, ..Options::default() };
-    let exit = apply::apply_all(&cluster, target::requests(&rendered, ""), &options).await?;
-    let path = arguments.kubeconfig.display();
+    let exit = apply::apply_all(&cluster, target::requests(&rendered, ""), Vec::new(), &options).await?;
     terminal::line(&format!("\nready {}", running.url()));
-    terminal::line(&format!("look around: kubectl --kubeconfig {path} get all -A"));
     if !arguments.once {
+        let path = arguments.kubeconfig.display();
+        terminal::line(&format!("look around: kubectl --kubeconfig {path} get all -A"));
         terminal::line("Ctrl-C ends it\n");
         show(&running).await?;
     }

@@ -5,6 +5,7 @@ use kiban_kube::diff::{Change, Difference};
 use kiban_manifest::diff as semantic;
 use serde_json::Value;
 
+use super::removed::Removed;
 use super::source::{self, Source, count};
 use super::target::{self, Target};
 use crate::{Exit, terminal};
@@ -36,15 +37,17 @@ pub fn run(arguments: &Arguments) -> Exit {
         Ok(rendered) => target::requests(&rendered, ""),
         Err(exit) => return exit,
     };
-    let requests = match target::only(requests, &arguments.app) {
-        Ok(requests) => requests,
-        Err(error) => return Exit::Usage(error),
-    };
     super::block_on(compare(arguments, requests)).into()
 }
 
 async fn compare(arguments: &Arguments, requests: Vec<kiban_kube::apply::Request>) -> anyhow::Result<Exit> {
     let cluster = arguments.target.connect().await?;
+    let mut removed = Removed::find(&cluster, &arguments.env, &requests).await?;
+    let requests = match target::only(requests, &removed.requests, &arguments.app) {
+        Ok(requests) => requests,
+        Err(error) => return Ok(Exit::Usage(error)),
+    };
+    removed.only(&arguments.app);
     let options = Options { skip_missing_kinds: arguments.skip_missing_kinds, ..Options::default() };
     target::check_kinds(&cluster, &requests, options.skip_missing_kinds).await?;
     let sink = |event: Event| {
@@ -53,10 +56,12 @@ async fn compare(arguments: &Arguments, requests: Vec<kiban_kube::apply::Request
         }
     };
     let mut all = Vec::new();
-    for request in &requests {
+    for request in requests.iter().chain(&removed.requests) {
         all.extend(kiban_kube::diff::diff(&cluster, request, &options, &sink).await?);
     }
-    let changed: Vec<_> = all.into_iter().filter(Difference::is_difference).collect();
+    // What is left out on demand is no difference that an apply could mend; it has been said above.
+    let left_out = |d: &Difference| options.skip_missing_kinds && matches!(d.change, Change::MissingKind(_));
+    let changed: Vec<_> = all.into_iter().filter(|d| d.is_difference() && !left_out(d)).collect();
     print(&changed);
     Ok(if changed.is_empty() { Exit::Done } else { Exit::Found })
 }
@@ -79,10 +84,7 @@ fn print(changed: &[Difference]) {
             terminal::line(&format!("{}: conflict: {conflict}", difference.id));
         }
     }
-    let what = if changed.is_empty() {
-        "no differences".to_owned()
-    } else {
-        count(changed.len(), "object") + " differ"
-    };
+    let what =
+        if changed.is_empty() { "no differences".to_owned() } else { count(changed.len(), "difference") };
     eprintln!("{what}");
 }

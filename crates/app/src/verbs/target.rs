@@ -68,18 +68,18 @@ pub fn requests(rendered: &Rendered, commit: &str) -> Vec<Request> {
     platform.into_iter().chain(by_owner.into_values()).collect()
 }
 
-/// Keeps the requests of these apps; all where none is named.
+/// Keeps the requests of these apps; all where none is named. `removed` are apps that are only on the cluster.
 ///
 /// # Errors
-/// An app that is not rendered, with the ones that are.
-pub fn only(requests: Vec<Request>, apps: &[String]) -> anyhow::Result<Vec<Request>> {
+/// An app that is neither rendered nor on the cluster, with the ones that are.
+pub fn only(requests: Vec<Request>, removed: &[Request], apps: &[String]) -> anyhow::Result<Vec<Request>> {
     if apps.is_empty() {
         return Ok(requests);
     }
-    let known: BTreeSet<&str> = requests.iter().map(|r| r.app.as_str()).collect();
+    let known: BTreeSet<&str> = requests.iter().chain(removed).map(|r| r.app.as_str()).collect();
     if let Some(unknown) = apps.iter().find(|a| !known.contains(a.as_str())) {
         let known: Vec<_> = known.into_iter().collect();
-        anyhow::bail!("no app \"{unknown}\" is rendered (there are: {})", known.join(", "));
+        anyhow::bail!("no app \"{unknown}\" is rendered or applied (there are: {})", known.join(", "));
     }
     let platform = Owner::Platform.folder();
     Ok(requests.into_iter().filter(|r| r.app == platform || apps.contains(&r.app)).collect())

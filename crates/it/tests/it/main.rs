@@ -6,6 +6,7 @@ mod basics;
 mod charts;
 mod kinds;
 mod python_client;
+mod removal;
 mod rendered;
 mod rust_client;
 mod tour;

@@ -39,9 +39,11 @@ const STRUCTURE: &[&str] = &["if", "case", "for", "until", "select", "function",
 pub fn read(command: &[String], args: &[String]) -> Option<Reading> {
     let words: Vec<&str> = command.iter().chain(args).map(String::as_str).collect();
     if command.is_empty() {
-        // The image's entrypoint is unknown, so are its arguments; a shell is often given this way.
-        let shell = words.first().is_some_and(|w| is_shell(w));
-        return if shell { Some(words_of(&words)) } else { None };
+        // The image's entrypoint is unknown. Where the first argument is a well-known program there is
+        // none, as in busybox: `kubectl run x --image=busybox -- echo hi` is given this way.
+        let program =
+            |w: &&str| is_shell(w) || SHORT.contains(&base(w)) || matches!(base(w), "sleep" | "false");
+        return words.first().is_some_and(program).then(|| words_of(&words));
     }
     Some(words_of(&words))
 }
