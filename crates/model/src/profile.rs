@@ -17,6 +17,7 @@ mod runtime;
 mod tables;
 
 pub use environment::{DeliveryMode, Drift, Environment};
+pub(crate) use network::ACCESS_LOG_FIELDS;
 pub use network::{
     AccessLog, Entry, EntryKind, GatewayRef, Mesh, MeshKind, Network, Outliers, Peer, Pool, ServiceType, Tls,
 };

@@ -315,7 +315,7 @@ pub struct AccessLog {
 }
 
 /// Field name and Envoy's format string.
-const ACCESS_LOG_FIELDS: [(&str, &str); 15] = [
+pub(crate) const ACCESS_LOG_FIELDS: [(&str, &str); 15] = [
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("client", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),

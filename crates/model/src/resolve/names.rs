@@ -7,7 +7,7 @@ use schemars::SchemaGenerator;
 
 use crate::app::{App, CallTarget};
 use crate::problem::{Kind, Problem, did_you_mean};
-use crate::profile::Platform;
+use crate::profile::{ACCESS_LOG_FIELDS, Platform};
 use crate::yaml::Node;
 
 /// Names of environments that would be taken for something else.
@@ -44,7 +44,29 @@ pub(super) fn check_platform(platform: &Platform, root: &Node, problems: &mut Ve
             problems.push(Problem::at(&entry.key.mark, Kind::Value, message));
         }
     }
+    check_access_log(platform, root, problems);
     check_pattern(platform, root, problems);
+}
+
+/// What is dropped is a field of the log, and no more than all of it is sampled.
+fn check_access_log(platform: &Platform, root: &Node, problems: &mut Vec<Problem>) {
+    let Some(log) = root.get("accessLog") else { return };
+    let own = platform.access_log.fields.keys().map(String::as_str);
+    let known: Vec<&str> = own.chain(ACCESS_LOG_FIELDS.iter().map(|(name, _)| *name)).collect();
+    for item in log.get("drop").map(Node::items).unwrap_or_default() {
+        let name = item.text().unwrap_or_default();
+        if !known.contains(&name) {
+            let hint = did_you_mean(name, known.iter().copied());
+            let message = format!("{name:?} is no field of the access log{hint}");
+            problems.push(Problem::at(&item.mark, Kind::Value, message));
+        }
+    }
+    if platform.access_log.sample.ppm() > 1_000_000
+        && let Some(node) = log.get("sample")
+    {
+        let message = "accessLog.sample: there is no more than 100% of the requests";
+        problems.push(Problem::at(&node.mark, Kind::Value, message));
+    }
 }
 
 fn check_pattern(platform: &Platform, root: &Node, problems: &mut Vec<Problem>) {
