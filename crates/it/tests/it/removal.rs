@@ -56,6 +56,18 @@ fn an_app_that_is_removed_takes_exactly_its_objects_along() {
 }
 
 #[test]
+fn one_app_is_removed_by_its_name_and_an_unknown_one_is_told() {
+    let sim = cluster();
+    let shop = shop(&sim);
+    run(&sim, "apply", &shop, &[]).ok();
+    std::fs::remove_dir_all(shop.join("web")).unwrap();
+    let unknown = run(&sim, "apply", &shop, &["--app", "webb"]).fails(2);
+    assert!(unknown.contains("no app \"webb\"") && unknown.contains(", web)"), "{unknown}");
+    run(&sim, "apply", &shop, &["--app", "web"]).ok();
+    assert!(!names(&sim, *DEPLOYMENT).contains(&"storefront-dev/web".into()));
+}
+
+#[test]
 fn an_app_that_moves_leaves_its_old_namespace() {
     let sim = cluster();
     let shop = shop(&sim);
