@@ -28,6 +28,7 @@ pub use pod::{Identity, Metrics, Shutdown, Writable};
 pub use port::{Port, PortRef, Protocol};
 pub use public::{Public, PublicRoute};
 pub use scale::{MAX_REPLICAS, Resources, Scale, Size};
+pub(crate) use slo::objective;
 pub use slo::{LatencyObjective, Slo};
 
 /// The version of all file formats of this crate.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::origin::child;
 use crate::problem::{Kind, Problem, did_you_mean, nearest};
-use crate::yaml::{Node, Tree};
+use crate::yaml::{Entry, Node, Tree};
 
 mod error;
 mod reader;
@@ -66,12 +66,36 @@ pub fn decode<T: DeserializeOwned>(tree: Node, what: &str, fallback: Option<&Nod
     Decoded { value, tree: run.tree, problems: run.problems, filled: run.filled, whole: run.whole }
 }
 
-/// Puts misspelt keys of `tree` right, as [`decode`] does, and leaves everything else as it is.
-pub(crate) fn mend_keys<T: DeserializeOwned>(
+/// What kind of layer a file is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layered {
+    /// Nothing lies below it: there is nothing to remove.
+    pub(crate) lowest: bool,
+    /// Keys of the root below which `null` is a value like any other.
+    pub(crate) literal: &'static [&'static str],
+}
+
+/// Reads one layer of a `T` by itself, whatever the layers above it set: its problems are those that no other
+/// layer can mend. Misspelt keys of `tree` are put right, everything else stays as it is.
+///
+/// Elsewhere than below the literal keys a `null` removes what the layers below set.
+pub(crate) fn decode_layer<T: DeserializeOwned>(
     tree: &mut Node,
     what: &str,
     fallback: Option<&Node>,
-) -> Vec<Problem> {
+    layered: Layered,
+) -> Decoded<T> {
+    fn without_nulls(node: &Node, literal: &[&str]) -> Node {
+        let Tree::Map(entries) = &node.tree else { return node.clone() };
+        let kept = entries.iter().filter(|e| !e.value.is_null()).map(|e| Entry {
+            key: e.key.clone(),
+            value: match literal.contains(&e.name()) {
+                true => e.value.clone(),
+                false => without_nulls(&e.value, &[]),
+            },
+        });
+        Node { mark: node.mark.clone(), tree: Tree::Map(kept.collect()) }
+    }
     fn rename(tree: &mut Node, right: &Node) {
         match (&mut tree.tree, &right.tree) {
             (Tree::Map(entries), Tree::Map(_)) => {
@@ -93,9 +117,11 @@ pub(crate) fn mend_keys<T: DeserializeOwned>(
             _ => {}
         }
     }
-    let decoded = decode::<T>(tree.clone(), what, fallback);
+    let alone = if layered.lowest { tree.clone() } else { without_nulls(tree, layered.literal) };
+    let mut decoded = decode::<T>(alone, what, fallback);
     rename(tree, &decoded.tree);
-    decoded.problems.into_iter().filter(|p| p.kind == Kind::UnknownKey).collect()
+    decoded.problems.retain(|p| matches!(p.kind, Kind::UnknownKey | Kind::Value));
+    decoded
 }
 
 struct Run {
@@ -294,6 +320,7 @@ fn describe(error: &DecodeError, chain: &[Step<'_>], root: &Node, what: &str) ->
             let message = format!("{prefix}expected {expected}, found {}{quote}", node.describe());
             Problem::at(mark, Kind::Value, message)
         }
+        What::Lacking(message) => Problem::at(mark, Kind::MissingKey, format!("{prefix}{message}")),
         What::Message(message) => Problem::at(mark, Kind::Value, format!("{prefix}{message}")),
     }
 }

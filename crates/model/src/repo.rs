@@ -86,7 +86,7 @@ impl Repo {
             repo.file(files, path, &folders);
         }
         repo.check_whole(&folders);
-        repo.mend();
+        repo.check_alone();
         repo.read_named(files);
         repo.check_unread();
         tidy(&mut repo.problems);

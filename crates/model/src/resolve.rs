@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::decode::{decode, mend_keys};
+use crate::decode::decode;
 use crate::origin::{Layer, Origin, Origins, child};
 use crate::pin::{Pin, PinnedImage};
 use crate::problem::{Kind, Problem, did_you_mean, tidy};
@@ -14,6 +14,7 @@ use crate::text::Name;
 use crate::yaml::{Entry, Mark, Node, Rules, ShortForm, Tree, merge, parse_one};
 
 mod allow;
+mod alone;
 mod laws;
 mod names;
 #[cfg(test)]
@@ -160,28 +161,6 @@ impl Repo {
         for file in &self.platform_objects {
             file.env.iter().for_each(|env| check(env, &file.path));
         }
-    }
-
-    /// Puts misspelt keys right in every file, so that one typo is one problem.
-    pub(crate) fn mend(&mut self) {
-        let app = fallback(APP_FALLBACK);
-        let platform = fallback(PLATFORM_FALLBACK);
-        let mut problems = Vec::new();
-        if let Some(root) = &mut self.platform {
-            problems.extend(mend_keys::<Platform>(root, "Platform", platform.as_ref()));
-            for node in inner(root, "defaults") {
-                problems.extend(mend_keys::<App>(node, "defaults", app.as_ref()));
-            }
-            for node in inner(root, "profile") {
-                problems.extend(mend_keys::<Platform>(node, "profile", platform.as_ref()));
-            }
-        }
-        for folder in self.apps.values_mut() {
-            for node in folder.app.iter_mut().chain(folder.envs.values_mut()) {
-                problems.extend(mend_keys::<App>(node, "App", app.as_ref()));
-            }
-        }
-        self.problems.extend(problems);
     }
 
     fn resolve_into(&self, env: &str, problems: &mut Vec<Problem>) -> Option<Resolution> {
@@ -345,26 +324,6 @@ fn image_of(
         origins.insert("pin".into(), origin(&entry.key.mark));
     }
     Some(PinnedImage { repo: app.image.clone(), version })
-}
-
-/// The values of `key` in a profile and in its environments.
-fn inner<'a>(root: &'a mut Node, key: &str) -> Vec<&'a mut Node> {
-    let mut found = Vec::new();
-    let Tree::Map(entries) = &mut root.tree else { return found };
-    for entry in entries {
-        match (entry.name() == key, entry.name()) {
-            (true, _) => found.push(&mut entry.value),
-            (false, "environments") => {
-                let Tree::Map(environments) = &mut entry.value.tree else { continue };
-                for environment in environments {
-                    let Tree::Map(entries) = &mut environment.value.tree else { continue };
-                    found.extend(entries.iter_mut().filter(|e| e.name() == key).map(|e| &mut e.value));
-                }
-            }
-            (false, _) => {}
-        }
-    }
-    found
 }
 
 fn objects_for(files: &[ObjectFile], env: &str, layer: Layer) -> Vec<ExtraObject> {

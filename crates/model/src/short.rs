@@ -21,6 +21,11 @@ pub(crate) trait Short: Sized {
 
     fn from_long(long: Self::Long) -> Result<Self, String>;
 
+    /// What a long form lacks that another layer of the file may bring; `None`: nothing.
+    fn lacks(_long: &Self::Long) -> Option<&'static str> {
+        None
+    }
+
     /// `None`: there is no scalar form.
     fn from_text(_text: &str) -> Option<Result<Self, String>> {
         None
@@ -91,6 +96,9 @@ impl<'de, T: Short> Visitor<'de> for ShortVisitor<T> {
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         let long = T::Long::deserialize(MapAccessDeserializer::new(map))?;
+        if let Some(missing) = T::lacks(&long) {
+            return Err(A::Error::invalid_length(0, &missing));
+        }
         T::from_long(long).map_err(A::Error::custom)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {

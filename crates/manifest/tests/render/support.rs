@@ -34,9 +34,9 @@ pub fn rendered(files: &[(&str, &str)], env: &str) -> Rendered {
 pub const PLATFORM: &str = "\
 apiVersion: kiban.dev/v1
 kind: Platform
-environments:
-  dev: { production: false, delivery: direct }
-  prod: {}
+environments: { dev: { production: false, delivery: direct },
+  prod: {} }
+externals: { pg:db: {} }
 ";
 
 /// An app with everything that production demands.

@@ -13,7 +13,11 @@ use crate::text::{AppName, Cidr, Duration, Host, Name};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Call {
     /// The longest time a call may take, its retries included; the platform's unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt_span::<_, 1, { crate::range::DAY }>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub timeout: Option<Duration>,
     /// How often a failed call is tried again; the platform's unless said.
     #[serde(
@@ -24,7 +28,11 @@ pub struct Call {
     #[schemars(range(max = 10))]
     pub retries: Option<u32>,
     /// The longest time one try may take; an equal part of the timeout unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt_span::<_, 1, { crate::range::DAY }>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub per_try: Option<Duration>,
     /// The target's port; an app's main port, or the usual one of a database, unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -60,9 +60,16 @@ impl Short for EnvValue {
     type Item = Never;
     const EXPECTING: &'static str = "a text or a map with secret and key, or field";
 
+    fn lacks(long: &EnvLong) -> Option<&'static str> {
+        let is_part = long.field.is_none() && (long.secret.is_none() || long.key.is_none());
+        is_part.then_some("give a text, or secret and key, or field")
+    }
     fn from_long(long: EnvLong) -> Result<Self, String> {
         match (long.secret, long.key, long.field) {
-            (Some(secret), Some(key), None) => Ok(Self::Secret { secret, key }),
+            (Some(secret), Some(key), None) => match kiban_base::names::check_config_map_key(&key).first() {
+                Some(why) => Err(format!("{key:?} is no key of a secret: {why}")),
+                None => Ok(Self::Secret { secret, key }),
+            },
             (None, None, Some(field)) if POD_FIELDS.contains(&field.as_str()) => Ok(Self::Field { field }),
             (None, None, Some(field)) => {
                 Err(format!("{field:?} is no field of a pod; there are {}", POD_FIELDS.join(", ")))

@@ -20,7 +20,11 @@ pub struct Health {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Probe>,
     /// The time within which a new replica must answer for the first time; 60s unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt_span::<_, 1000, { crate::range::DAY }>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub startup: Option<Duration>,
 }
 
@@ -111,6 +115,9 @@ pub(crate) struct ProbeLong {
 fn whole_seconds<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
     let value = Option::<Duration>::deserialize(d)?;
     match value {
+        Some(v) if v > Duration::secs(3600) => {
+            Err(serde::de::Error::custom(format!("{v} is out of range: 1s to 1h")))
+        }
         Some(v) if v.as_millis() == 0 || v.as_millis() % 1000 != 0 => Err(serde::de::Error::custom(format!(
             "{v} must be whole seconds: Kubernetes counts a probe's times so"
         ))),
@@ -118,19 +125,24 @@ fn whole_seconds<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Durati
     }
 }
 
+const PORT_OF_PATH: &str = "port belongs to path; tcp and grpc name their port themselves";
+const SERVICE_OF_GRPC: &str = "service belongs to grpc";
+
 fn check(long: &mut ProbeLong) -> Result<Check, String> {
     let forms = (long.path.take(), long.tcp.take(), long.grpc.take(), long.exec.take());
     if long.port.is_some() && forms.0.is_none() {
-        return Err("port belongs to path; tcp and grpc name their port themselves".into());
+        return Err(PORT_OF_PATH.into());
     }
     if long.service.is_some() && forms.2.is_none() {
-        return Err("service belongs to grpc".into());
+        return Err(SERVICE_OF_GRPC.into());
     }
     match forms {
         (Some(path), None, None, None) => Ok(Check::Http { path, port: long.port.take() }),
         (None, Some(tcp), None, None) => Ok(Check::Tcp { tcp }),
         (None, None, Some(grpc), None) => Ok(Check::Grpc { grpc, service: long.service.take() }),
-        (None, None, None, Some(exec)) if exec.is_empty() => Err("exec needs a command".into()),
+        (None, None, None, Some(exec)) if exec.first().is_none_or(String::is_empty) => {
+            Err("exec needs a command".into())
+        }
         (None, None, None, Some(exec)) => Ok(Check::Exec { exec }),
         _ => Err("give exactly one of path, tcp, grpc and exec".into()),
     }
@@ -141,6 +153,16 @@ impl Short for Probe {
     type Item = Never;
     const EXPECTING: &'static str = "a path or a map with path, tcp, grpc or exec";
 
+    fn lacks(long: &ProbeLong) -> Option<&'static str> {
+        let has_form =
+            long.path.is_some() || long.tcp.is_some() || long.grpc.is_some() || long.exec.is_some();
+        match (has_form, long.port.is_some(), long.service.is_some()) {
+            (true, ..) => None,
+            (false, true, _) => Some(PORT_OF_PATH),
+            (false, false, true) => Some(SERVICE_OF_GRPC),
+            (false, false, false) => Some("give exactly one of path, tcp, grpc and exec"),
+        }
+    }
     fn from_long(mut long: ProbeLong) -> Result<Self, String> {
         let check = check(&mut long)?;
         Ok(Self { check, every: long.every, timeout: long.timeout, failures: long.failures })

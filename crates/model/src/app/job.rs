@@ -22,10 +22,18 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<TimeZone>,
     /// How late a run may still start; the platform's unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt_span::<_, 1000, { 31 * crate::range::DAY }>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub deadline: Option<Duration>,
     /// How long a run may take, its retries included; the platform's unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt_span::<_, 1000, { 31 * crate::range::DAY }>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub timeout: Option<Duration>,
     /// How often a failed run is tried again; the platform's unless said.
     #[serde(
@@ -69,15 +77,26 @@ pub(crate) struct RunLong {
     args: Vec<String>,
 }
 
+const NOTHING: &str = "give a command or args";
+
 impl Short for Run {
     type Long = RunLong;
     type Item = String;
     const HAS_LIST: bool = true;
     const EXPECTING: &'static str = "a list of a command and its arguments, or a map with command and args";
 
+    fn lacks(long: &RunLong) -> Option<&'static str> {
+        (long.command.is_empty() && long.args.is_empty()).then_some(NOTHING)
+    }
     fn from_long(long: RunLong) -> Result<Self, String> {
         if long.command.is_empty() && long.args.is_empty() {
-            return Err("give a command or args".into());
+            return Err(NOTHING.into());
+        }
+        if long.command.first().is_some_and(String::is_empty) {
+            return Err("the command is an empty text".into());
+        }
+        if long.command.iter().chain(&long.args).any(|word| word.contains('\0')) {
+            return Err("a character of no width (NUL) ends a word for the operating system".into());
         }
         Ok(Self { command: long.command, args: long.args })
     }

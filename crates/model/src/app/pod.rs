@@ -83,14 +83,19 @@ impl Short for Writable {
     type Item = Never;
     const EXPECTING: &'static str = "a quantity or a map with size and memory";
 
+    fn lacks(long: &WritableLong) -> Option<&'static str> {
+        let unbounded = long.memory && long.size.is_none();
+        unbounded.then_some("a folder in memory needs a size: it counts as the app's memory")
+    }
     fn from_long(long: WritableLong) -> Result<Self, String> {
-        if long.memory && long.size.is_none() {
-            return Err("a folder in memory needs a size: it counts as the app's memory".into());
+        if let Some(size) = &long.size {
+            super::scale::whole_bytes(size)?;
         }
         Ok(Self { size: long.size, memory: long.memory })
     }
     fn from_text(text: &str) -> Option<Result<Self, String>> {
-        Some(Quantity::new(text).map(|size| Self { size: Some(size), memory: false }))
+        let read = || Self::from_long(WritableLong { size: Some(Quantity::new(text)?), memory: false });
+        Some(read())
     }
     fn short_schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
         vec![generator.subschema_for::<Quantity>()]

@@ -89,7 +89,7 @@ pub struct Resources {
     #[serde(deserialize_with = "amounts::bytes")]
     pub memory: Quantity,
     /// Disk for logs, writable folders and the container's own layer; the platform's default unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "amounts::disk", skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<Quantity>,
 }
 
@@ -97,15 +97,26 @@ pub struct Resources {
 mod amounts {
     use serde::de::{Deserialize, Deserializer, Error};
 
+    use kiban_base::quantity::Quantity as Amount;
+
     use super::Quantity;
 
     /// More cores than a node has.
     const MAX_CORES: i64 = 512;
     /// Less memory than any process takes.
     const MIN_BYTES: i64 = 1 << 20;
+    /// More memory than a node has.
+    const MAX_BYTES: i64 = 64 << 40;
+    /// What the kernel's shares of a core can tell apart.
+    const LEAST_CPU: &str = "1m";
 
     pub(super) fn cpu<'de, D: Deserializer<'de>>(d: D) -> Result<Quantity, D::Error> {
         let quantity = Quantity::deserialize(d)?;
+        if quantity.amount() < Amount::parse(LEAST_CPU).unwrap_or(Amount::ZERO) {
+            return Err(D::Error::custom(format!(
+                "{quantity} is less than {LEAST_CPU}, the least share of a core"
+            )));
+        }
         if quantity.amount().value() > MAX_CORES {
             let hint = if quantity.chars().all(|c| c.is_ascii_digit()) {
                 format!("; did you mean \"{quantity}m\"?")
@@ -124,8 +135,28 @@ mod amounts {
             let message = format!("{quantity} is less than 1Mi of memory; did you mean \"{number}Mi\"?");
             return Err(D::Error::custom(message));
         }
+        if quantity.amount().value() > MAX_BYTES {
+            return Err(D::Error::custom(format!("{quantity} is more memory than a node has")));
+        }
         Ok(quantity)
     }
+
+    pub(super) fn disk<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Quantity>, D::Error> {
+        let quantity = Option::<Quantity>::deserialize(d)?;
+        match quantity.as_ref().map(super::whole_bytes) {
+            Some(Err(why)) => Err(D::Error::custom(why)),
+            _ => Ok(quantity),
+        }
+    }
+}
+
+/// Refuses less disk than any file takes: its unit was forgotten, or is the one of thousandths.
+pub(super) fn whole_bytes(quantity: &Quantity) -> Result<(), String> {
+    if quantity.amount().value() >= 1 << 10 {
+        return Ok(());
+    }
+    let number = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    Err(format!("{quantity} is less than 1Ki; did you mean \"{number}Mi\"?"))
 }
 
 /// The size of one replica: a name of the platform's table, or amounts.

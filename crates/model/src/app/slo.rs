@@ -16,7 +16,11 @@ pub struct Slo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyObjective>,
     /// The span over which the objectives hold; 30 days unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::range::opt_span::<_, { crate::range::HOUR }, { 366 * crate::range::DAY }>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub window: Option<Duration>,
 }
 
@@ -42,7 +46,11 @@ impl LatencyObjective {
         if share.ppm() == 0 || share.ppm() >= 1_000_000 {
             return Err(format!("{share}: an objective lies between 0% and 100%"));
         }
-        Ok(Self { share, within: Duration::new(within.trim())? })
+        let within = Duration::new(within.trim())?;
+        if within.as_millis() == 0 {
+            return Err("nothing is answered in 0s".into());
+        }
+        Ok(Self { share, within })
     }
 }
 
@@ -81,7 +89,7 @@ impl JsonSchema for LatencyObjective {
 }
 
 /// A share between nothing and everything.
-fn objective<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Percent>, D::Error> {
+pub(crate) fn objective<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Percent>, D::Error> {
     let share = Option::<Percent>::deserialize(d)?;
     if let Some(share) = share.filter(|s| s.ppm() == 0 || s.ppm() >= 1_000_000) {
         return Err(serde::de::Error::custom(format!("{share}: an objective lies between 0% and 100%")));

@@ -13,6 +13,8 @@ pub(super) enum What {
     MissingKey(String),
     /// A word that is none of a list.
     UnknownChoice(String, &'static [&'static str]),
+    /// What a value lacks that is good so far.
+    Lacking(String),
     /// Another type than expected.
     Type(String),
     /// A sentence.
@@ -78,6 +80,9 @@ impl serde::de::Error for DecodeError {
     }
     fn invalid_value(_: Unexpected<'_>, words: &dyn Expected) -> Self {
         Self::new(What::Type(expected(words)))
+    }
+    fn invalid_length(_: usize, words: &dyn Expected) -> Self {
+        Self::new(What::Lacking(words.to_string()))
     }
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
         Self::new(What::UnknownKey(field.to_owned(), known))

@@ -45,6 +45,7 @@ pub struct Environment {
     /// Whether people depend on it: the tiers' least numbers of replicas and the laws of production hold.
     pub production: bool,
     /// How long a rollout is watched before it counts as good.
+    #[serde(deserialize_with = "crate::range::span::<_, 0, { 31 * crate::range::DAY }>")]
     pub watch: Duration,
     /// Whether a rollout that fails is taken back.
     pub rollback: bool,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use crate::problem::did_you_mean;
 use crate::short::{Never, Short, short_form};
 use crate::text::{Cidr, Duration, LabelKey, LabelValue, ObjectName, Percent};
 
@@ -177,12 +178,14 @@ pub(crate) struct MeshLong {
     /// Which mesh there is.
     kind: MeshKind,
     /// The longest time a call may take, its retries included.
+    #[serde(deserialize_with = "crate::range::span::<_, 1, { crate::range::DAY }>")]
     timeout: Duration,
     /// How often a failed call is tried again.
     #[serde(deserialize_with = "crate::range::int::<_, _, 0, 10>")]
     #[schemars(range(max = 10))]
     retries: u32,
     /// What counts as worth another try, in Envoy's words.
+    #[serde(deserialize_with = "retry_on")]
     retry_on: String,
     /// Bounds of what one caller may have under way at one callee.
     pool: Pool,
@@ -244,16 +247,27 @@ short_form!(Mesh);
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Pool {
     /// TCP connections.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 2_147_483_647>")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub connections: u32,
     /// Time to connect.
+    #[serde(deserialize_with = "crate::range::span::<_, 1, { crate::range::HOUR }>")]
     pub connect_timeout: Duration,
     /// Requests that wait for a connection.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 2_147_483_647>")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub pending: u32,
     /// Requests under way.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 2_147_483_647>")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub requests: u32,
     /// Requests over one connection before it is closed; 0: no bound.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 2_147_483_647>")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub per_connection: u32,
     /// Retries under way.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 2_147_483_647>")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub retries: u32,
 }
 
@@ -275,14 +289,20 @@ impl Default for Pool {
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Outliers {
     /// Server errors in a row.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 2_147_483_647>")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub errors: u32,
     /// Time between two looks.
+    #[serde(deserialize_with = "crate::range::span::<_, 1, { crate::range::DAY }>")]
     pub interval: Duration,
     /// How long it is left out the first time.
+    #[serde(deserialize_with = "crate::range::span::<_, 1, { crate::range::DAY }>")]
     pub ejection: Duration,
     /// The most replicas that are left out at once.
+    #[serde(deserialize_with = "crate::range::part")]
     pub max_ejected: Percent,
     /// Below this share of healthy replicas nobody is left out.
+    #[serde(deserialize_with = "crate::range::part")]
     pub min_healthy: Percent,
 }
 
@@ -312,6 +332,42 @@ pub struct AccessLog {
     pub drop: Vec<String>,
     /// The share of requests that is logged; those that fail are logged always.
     pub sample: Percent,
+}
+
+/// What Envoy (and Istio, which adds statuses) retries on.
+const RETRY_CONDITIONS: [&str; 16] = [
+    "5xx",
+    "cancelled",
+    "connect-failure",
+    "deadline-exceeded",
+    "envoy-ratelimited",
+    "gateway-error",
+    "http3-post-connect-failure",
+    "internal",
+    "refused-stream",
+    "reset",
+    "reset-before-request",
+    "resource-exhausted",
+    "retriable-4xx",
+    "retriable-headers",
+    "retriable-status-codes",
+    "unavailable",
+];
+
+/// A list of conditions and statuses, commas between them.
+fn retry_on<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    for word in text.split(',').map(str::trim) {
+        let is_status = word.len() == 3 && word.parse::<u16>().is_ok_and(|n| (100..600).contains(&n));
+        if !is_status && !RETRY_CONDITIONS.contains(&word) {
+            let hint = did_you_mean(word, RETRY_CONDITIONS);
+            let known = RETRY_CONDITIONS.join(", ");
+            return Err(serde::de::Error::custom(format!(
+                "{word:?} is nothing to retry on{hint} (there are statuses and {known})"
+            )));
+        }
+    }
+    Ok(text)
 }
 
 /// Field name and Envoy's format string.

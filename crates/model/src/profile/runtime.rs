@@ -217,17 +217,24 @@ pub struct Nodes {
 #[serde(deny_unknown_fields, default)]
 pub struct Rollout {
     /// New replicas that start at once; none ends before its successor is ready.
+    #[serde(deserialize_with = "surge")]
     pub surge: IntOrPercent,
     /// Time without progress after which a rollout counts as failed.
+    #[serde(deserialize_with = "crate::range::seconds::<_, 1000, { crate::range::DAY }>")]
     pub deadline: Duration,
     /// Old versions that are kept.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 1000>")]
+    #[schemars(range(min = 0, max = 1000))]
     pub history: u32,
     /// Time that a new replica must stay ready before it counts.
+    #[serde(deserialize_with = "crate::range::seconds::<_, 0, { crate::range::DAY }>")]
     pub settle: Duration,
     /// Time between a replica's removal from its Service and the signal to end: every node and proxy must have
     /// heard of it.
+    #[serde(deserialize_with = "crate::range::span::<_, 0, { crate::range::HOUR }>")]
     pub delay: Duration,
     /// Time that a replica has for the requests it holds, unless its app says otherwise.
+    #[serde(deserialize_with = "crate::range::span::<_, 0, { crate::range::HOUR }>")]
     pub drain: Duration,
 }
 
@@ -249,14 +256,21 @@ impl Default for Rollout {
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Probes {
     /// Time between two questions.
+    #[serde(deserialize_with = "crate::range::seconds::<_, 1000, { crate::range::HOUR }>")]
     pub every: Duration,
     /// Time within which a replica must answer.
+    #[serde(deserialize_with = "crate::range::seconds::<_, 1000, { crate::range::HOUR }>")]
     pub timeout: Duration,
     /// Failures in a row after which a replica is not ready.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 100>")]
+    #[schemars(range(min = 1, max = 100))]
     pub ready_failures: u32,
     /// Failures in a row after which a replica is restarted.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 1, 100>")]
+    #[schemars(range(min = 1, max = 100))]
     pub live_failures: u32,
     /// The time within which a new replica must answer for the first time.
+    #[serde(deserialize_with = "crate::range::span::<_, 1000, { crate::range::DAY }>")]
     pub startup: Duration,
 }
 
@@ -277,14 +291,17 @@ impl Default for Probes {
 #[serde(deny_unknown_fields, default)]
 pub struct Scaling {
     /// The mean CPU use, as a share of what is requested, that it aims at unless an app says otherwise.
+    #[serde(deserialize_with = "cpu_target")]
     pub cpu: Percent,
     /// In production an app that says nothing may grow to so many times its least number of replicas.
     #[serde(deserialize_with = "crate::range::int::<_, _, 1, 100>")]
     #[schemars(range(min = 1, max = 100))]
     pub headroom: u32,
     /// How long less load must last before replicas go.
+    #[serde(deserialize_with = "crate::range::span::<_, 0, { crate::range::HOUR }>")]
     pub down: Duration,
     /// How long more load must last before replicas come.
+    #[serde(deserialize_with = "crate::range::span::<_, 0, { crate::range::HOUR }>")]
     pub up: Duration,
 }
 
@@ -301,16 +318,25 @@ pub struct Jobs {
     /// The time zone of schedules.
     pub timezone: TimeZone,
     /// How late a run may still start.
+    #[serde(deserialize_with = "crate::range::span::<_, 1000, { 31 * crate::range::DAY }>")]
     pub deadline: Duration,
     /// How long a run may take, its retries included.
+    #[serde(deserialize_with = "crate::range::span::<_, 1000, { 31 * crate::range::DAY }>")]
     pub timeout: Duration,
     /// How often a failed run is tried again.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 20>")]
+    #[schemars(range(min = 0, max = 20))]
     pub retries: u32,
     /// How long a finished run is kept.
+    #[serde(deserialize_with = "crate::range::span::<_, 0, { 366 * crate::range::DAY }>")]
     pub ttl: Duration,
     /// Good runs that are kept.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 100>")]
+    #[schemars(range(min = 0, max = 100))]
     pub succeeded: u32,
     /// Failed runs that are kept.
+    #[serde(deserialize_with = "crate::range::int::<_, _, 0, 100>")]
+    #[schemars(range(min = 0, max = 100))]
     pub failed: u32,
 }
 
@@ -326,4 +352,26 @@ impl Default for Jobs {
             failed: 3,
         }
     }
+}
+
+/// More than nothing: without a surge, and with no pod to miss, nothing could be rolled out.
+fn surge<'de, D: serde::Deserializer<'de>>(d: D) -> Result<IntOrPercent, D::Error> {
+    let surge = IntOrPercent::deserialize(d)?;
+    match surge {
+        IntOrPercent::Int(0) | IntOrPercent::Percent(0) => Err(serde::de::Error::custom(format!(
+            "a surge of {surge} rolls out nothing: no pod may be missing meanwhile"
+        ))),
+        IntOrPercent::Int(n) if n > 5000 => {
+            Err(serde::de::Error::custom(format!("{n} is out of range: 1 to 5000")))
+        }
+        _ => Ok(surge),
+    }
+}
+
+fn cpu_target<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Percent, D::Error> {
+    let share = Percent::deserialize(d)?;
+    if share.rounded() == 0 {
+        return Err(serde::de::Error::custom("a target of less than 1% cpu is never reached"));
+    }
+    Ok(share)
 }

@@ -23,7 +23,7 @@ pub struct Tier {
     /// The replicas that a disruption (a drain, say) may take away at once.
     pub disruption: Disruption,
     /// The least availability that an app of the tier promises, and what it promises unless it says more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::app::objective", skip_serializing_if = "Option::is_none")]
     pub availability: Option<Percent>,
 }
 
@@ -166,8 +166,8 @@ struct TierKey(u8);
 impl<'de> Deserialize<'de> for TierKey {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = source_text(d)?;
-        match text.parse::<u8>() {
-            Ok(n @ 1..=4) => Ok(Self(n)),
+        match text.as_bytes() {
+            [digit @ b'1'..=b'4'] => Ok(Self(digit - b'0')),
             _ => Err(serde::de::Error::custom(format!("{text:?} is no tier: there are 1, 2, 3 and 4"))),
         }
     }

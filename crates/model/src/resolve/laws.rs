@@ -66,6 +66,9 @@ pub(super) fn check(apps: &[Resolved], known: &[&str], sound: bool, problems: &m
         overrides(app, tree, problems);
         paths::clashes(app, tree, problems);
         namespace(resolved, tree, problems);
+        if app.slo.as_ref().is_some_and(|slo| slo.availability.is_none() && slo.latency.is_none()) {
+            report(tree, &["slo"], "slo promises nothing: give availability or latency".into(), problems);
+        }
         calls::check(resolved, apps, known, problems);
     }
     if sound {
@@ -73,7 +76,19 @@ pub(super) fn check(apps: &[Resolved], known: &[&str], sound: bool, problems: &m
     }
 }
 
-fn ports(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+/// Checks one app's file by itself, whatever an environment sets instead: what stands in it twice.
+pub(super) fn alone(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+    numbers(app, tree, problems);
+    twice(app, tree, problems);
+    job_names(app, tree, problems);
+    overrides(app, tree, problems);
+    paths::clashes(app, tree, problems);
+    calls::callers_twice(app, tree, problems);
+    calls::targets_twice(tree, problems);
+}
+
+/// Port numbers are used once.
+fn numbers(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<(u16, &str), &str> = BTreeMap::new();
     let mut node_ports: BTreeMap<(u16, &str), &str> = BTreeMap::new();
     for (name, port) in &app.ports {
@@ -89,6 +104,10 @@ fn ports(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
             report(tree, &["ports", name, "nodePort"], message, problems);
         }
     }
+}
+
+fn ports(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+    numbers(app, tree, problems);
     if let Some(port) = app.metrics.as_ref().and_then(|m| m.port.as_ref()) {
         refer(app, port, tree, &["metrics", "port"], problems);
     } else if app.metrics.is_some() && !app.ports.contains_key("metrics") && app.main_port().is_none() {
@@ -159,15 +178,21 @@ fn health(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-fn jobs(resolved: &Resolved, tree: &Node, problems: &mut Vec<Problem>) {
-    let app = &resolved.app;
-    for (name, job) in &app.jobs {
+fn job_names(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+    for name in app.jobs.keys() {
         let full = app.name.len() + 1 + name.len();
         if full > MAX_CRONJOB {
             let message =
                 format!("{}-{name} has {full} characters, a CronJob's name at most {MAX_CRONJOB}", app.name);
             report_key(tree, &["jobs", name], message, problems);
         }
+    }
+}
+
+fn jobs(resolved: &Resolved, tree: &Node, problems: &mut Vec<Problem>) {
+    let app = &resolved.app;
+    job_names(app, tree, problems);
+    for (name, job) in &app.jobs {
         if job.run.is_none() {
             report_key(
                 tree,
@@ -197,7 +222,8 @@ fn secret_exists(app: &App, value: &EnvValue, tree: &Node, path: &[&str], proble
     report(tree, &path, format!("secrets lists no {:?}{hint}", secret.as_str()), problems);
 }
 
-fn secrets(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+/// A secret is listed once for a use.
+fn twice(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
     for (index, secret) in app.secrets.iter().enumerate() {
         let twice =
             app.secrets.iter().take(index).any(|s| s.name == secret.name && s.used_as == secret.used_as);
@@ -207,6 +233,10 @@ fn secrets(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
             report(tree, &["secrets", &index.to_string()], message, problems);
         }
     }
+}
+
+fn secrets(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+    twice(app, tree, problems);
     for (name, value) in &app.env {
         secret_exists(app, value, tree, &["env", name], problems);
     }

@@ -1,13 +1,19 @@
 //! The rules behind the checked texts; each returns a sentence for the person who wrote the file.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use kiban_base::clock::Timestamp;
 use kiban_base::{cron, names, quantity};
 
 /// The longest name of an app, team, environment or job: `kiban-inventory-<app>-<env>` and
 /// `<app>-<job>-<time>` must stay within Kubernetes' limits.
 pub const MAX_NAME: usize = 40;
+
+/// The longest part of a DNS name between dots.
+const MAX_LABEL: usize = 63;
+/// The longest path that gateways take.
+const MAX_URL_PATH: usize = 1024;
 
 type Checked = Result<(), String>;
 
@@ -88,7 +94,13 @@ pub(super) fn host(text: &str) -> Checked {
         return Err(format!("{text:?} is no host name: write it in lower case"));
     }
     if names::is_dns1123_subdomain(bare) && bare.contains('.') {
-        return Ok(());
+        return match bare.split('.').find(|label| label.len() > MAX_LABEL) {
+            Some(label) => Err(format!(
+                "{text:?} is no host name: {label:?} has {} characters, {MAX_LABEL} are possible between dots",
+                label.len()
+            )),
+            None => Ok(()),
+        };
     }
     Err(format!("{text:?} is no host name such as orders.example.com"))
 }
@@ -100,7 +112,19 @@ pub(super) fn url_path(text: &str) -> Checked {
     if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#')) {
         return Err(format!("{text:?} is no path: it holds a space, '?' or '#'"));
     }
-    Ok(())
+    if text.len() > MAX_URL_PATH {
+        return Err(format!("a path of {} characters: at most {MAX_URL_PATH} are possible", text.len()));
+    }
+    let parts: Vec<&str> = text.split('/').skip(1).collect();
+    let inner = parts.len().saturating_sub(1);
+    let bad = parts
+        .iter()
+        .enumerate()
+        .find(|(at, part)| matches!(**part, "." | "..") || part.is_empty() && *at < inner);
+    match bad {
+        Some((_, part)) => Err(format!("{text:?} is no path: {part:?} stands between two '/'")),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn file_path(text: &str) -> Checked {
@@ -108,17 +132,22 @@ pub(super) fn file_path(text: &str) -> Checked {
         return Err(format!("{text:?} is no path in the container: it must begin with '/'"));
     }
     let tail = &text[1..];
-    if tail.is_empty() || text.contains([':', '\0']) || tail.split('/').any(|p| matches!(p, "" | "." | ".."))
+    if tail.is_empty()
+        || text.contains(':')
+        || text.contains(char::is_control)
+        || tail.split('/').any(|p| matches!(p, "" | "." | ".."))
     {
         return Err(format!(
-            "{text:?} is no path in the container: it holds ':', an empty part, '.' or '..', or is '/'"
+            "{text:?} is no path in the container: it holds ':', a control character, an empty part, '.' or '..', or is '/'"
         ));
     }
     Ok(())
 }
 
 pub(super) fn relative_path(text: &str) -> Checked {
-    let bad = text.contains(['\\', ':', '\0']) || text.split('/').any(|p| matches!(p, "" | "." | ".."));
+    let bad = text.contains(['\\', ':'])
+        || text.contains(char::is_control)
+        || text.split('/').any(|p| matches!(p, "" | "." | ".."));
     if bad {
         return Err(format!("{text:?} is no path inside the app's folder"));
     }
@@ -191,7 +220,7 @@ pub(super) fn tag(text: &str) -> Checked {
 
 pub(super) fn git_url(text: &str) -> Checked {
     let scheme = ["https://", "ssh://", "git@"].iter().any(|p| text.len() > p.len() && text.starts_with(p));
-    if scheme && !text.chars().any(char::is_whitespace) {
+    if scheme && !text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Ok(());
     }
     Err(format!("{text:?} is no git URL: begin with https://, ssh:// or git@"))
@@ -232,16 +261,35 @@ pub(super) fn cidr(text: &str) -> Checked {
     let parsed = text
         .split_once('/')
         .and_then(|(ip, bits)| Some((ip.parse::<IpAddr>().ok()?, bits.parse::<u8>().ok()?)));
-    match parsed {
-        Some((IpAddr::V4(_), bits)) if bits <= 32 => Ok(()),
-        Some((IpAddr::V6(_), bits)) if bits <= 128 => Ok(()),
+    let first = match parsed {
+        Some((IpAddr::V4(ip), bits)) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            Some(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & mask)))
+        }
+        Some((IpAddr::V6(ip), bits)) if bits <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            Some(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & mask)))
+        }
+        _ => None,
+    };
+    match (first, parsed) {
+        (Some(first), Some((ip, _))) if first == ip => Ok(()),
+        (Some(first), Some((ip, bits))) => Err(format!(
+            "{text:?} is no block of addresses: {ip} is not its first; did you mean \"{first}/{bits}\"?"
+        )),
         _ => Err(format!("{text:?} is no block of addresses such as 10.20.0.0/16")),
     }
 }
 
 pub(super) fn schedule(text: &str) -> Checked {
     match cron::Schedule::parse(text) {
-        Ok(_) => Ok(()),
+        // Within five years of any day every pattern of days comes round.
+        Ok(schedule) => match Timestamp::parse("2026-01-01T00:00:00Z") {
+            Some(start) if schedule.next_after(start, None).is_none() => {
+                Err(format!("{text:?} never comes: no month has such a day"))
+            }
+            _ => Ok(()),
+        },
         Err(error) => Err(format!("{text:?} is no cron schedule: {error}")),
     }
 }

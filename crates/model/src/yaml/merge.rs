@@ -79,11 +79,32 @@ impl Merger<'_> {
                         };
                     }
                 }
-                (None, false) => entries.push(entry.clone()),
+                (None, false) => {
+                    let value = self.fresh(&entry.value, path);
+                    entries.push(Entry { key: entry.key.clone(), value });
+                }
             }
             path.pop();
         }
         entries
+    }
+
+    /// A value below which there is nothing: none of its nulls removes anything.
+    fn fresh(&mut self, node: &Node, path: &mut Vec<String>) -> Node {
+        let Tree::Map(entries) = &node.tree else { return node.clone() };
+        if path.first().is_some_and(|root| self.rules.literal.contains(&root.as_str())) {
+            return node.clone();
+        }
+        let mut kept = Vec::with_capacity(entries.len());
+        for entry in entries {
+            path.push(entry.name().to_owned());
+            match entry.value.is_null() {
+                true => self.removes_nothing(entry, path),
+                false => kept.push(Entry { key: entry.key.clone(), value: self.fresh(&entry.value, path) }),
+            }
+            path.pop();
+        }
+        Node { mark: node.mark.clone(), tree: Tree::Map(kept) }
     }
 
     fn removes_nothing(&mut self, entry: &Entry, path: &[String]) {

@@ -1,9 +1,10 @@
 //! Laws on `calls`: the graph that network policies and the mesh are made from.
 
 use super::{report, report_key};
-use crate::app::{CallTarget, PortRef};
+use crate::app::{App, Call, CallTarget, PortRef};
 use crate::problem::{Problem, did_you_mean};
 use crate::resolved::Resolved;
+use crate::yaml::Node;
 
 pub(super) fn check(caller: &Resolved, apps: &[Resolved], known: &[&str], problems: &mut Vec<Problem>) {
     let tree = &*caller.tree;
@@ -43,20 +44,66 @@ pub(super) fn check(caller: &Resolved, apps: &[Resolved], known: &[&str], proble
             CallTarget::Cidr(_) if call.port.is_none() => {
                 report_key(tree, &["calls", &key], "a block of addresses needs a port".into(), problems);
             }
-            CallTarget::Cidr(_) | CallTarget::Host { .. } | CallTarget::Resource { .. } => {
-                if let Some(PortRef::Name(name)) = &call.port {
-                    let message = format!("port {:?} must be a number: the target is no app", name.as_str());
-                    report(tree, &["calls", &key, "port"], message, problems);
-                }
+            CallTarget::Resource { .. } => {
+                check_external(caller, target, &key, problems);
+                check_number(tree, call, &key, problems);
             }
+            CallTarget::Cidr(_) | CallTarget::Host { .. } => check_number(tree, call, &key, problems),
         }
     }
+    targets_twice(tree, problems);
     callers(caller, problems);
+    callers_twice(&caller.app, tree, problems);
+}
+
+/// A service outside that nothing declares would be reached anywhere: its name may as well be a typo.
+fn check_external(caller: &Resolved, target: &CallTarget, key: &str, problems: &mut Vec<Problem>) {
+    let externals = &caller.platform.externals;
+    if externals.contains_key(target) {
+        return;
+    }
+    let known: Vec<String> = externals.keys().map(ToString::to_string).collect();
+    let hint = did_you_mean(&target.to_string(), known.iter().map(String::as_str));
+    let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let message = format!("externals of platform.yaml declares no {target}{hint} (there are: {list})");
+    report_key(&caller.tree, &["calls", key], message, problems);
+}
+
+/// Outside of the repository no port has a name.
+fn check_number(tree: &Node, call: &Call, key: &str, problems: &mut Vec<Problem>) {
+    if let Some(PortRef::Name(name)) = &call.port {
+        let message = format!("port {:?} must be a number: the target is no app", name.as_str());
+        report(tree, &["calls", key, "port"], message, problems);
+    }
+}
+
+/// A target is called once, however it is written (`api.example.com`, `api.example.com:443`).
+pub(super) fn targets_twice(tree: &Node, problems: &mut Vec<Problem>) {
+    let mut seen: Vec<(CallTarget, &str)> = Vec::new();
+    for entry in tree.get("calls").map(Node::entries).unwrap_or_default() {
+        let Ok(target) = CallTarget::new(entry.name()) else { continue };
+        match seen.iter().find(|(other, _)| *other == target) {
+            Some((_, other)) => {
+                let message = format!("{} is {other}, which is called already", entry.name());
+                report_key(tree, &["calls", entry.name()], message, problems);
+            }
+            None => seen.push((target, entry.name())),
+        }
+    }
+}
+
+/// A caller is listed once.
+pub(super) fn callers_twice(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+    for (index, target) in app.callers.iter().enumerate() {
+        if app.callers.iter().take(index).any(|earlier| earlier == target) {
+            report(tree, &["callers", &index.to_string()], format!("{target} is listed twice"), problems);
+        }
+    }
 }
 
 /// The key as the file has it: `api.example.com:443` and `api.example.com` are the same target.
 fn written(caller: &Resolved, canonical: &str, target: &CallTarget) -> String {
-    let entries = caller.tree.get("calls").map(crate::yaml::Node::entries).unwrap_or_default();
+    let entries = caller.tree.get("calls").map(Node::entries).unwrap_or_default();
     let same = entries.iter().find(|e| CallTarget::new(e.name()).as_ref() == Ok(target));
     same.map_or_else(|| canonical.to_owned(), |e| e.name().to_owned())
 }
