@@ -309,7 +309,7 @@ def lints_are_silenced_with_a_reason(world):
 MACHINE_PATH = re.compile(r"(?<![\w./}\-])/(?:home|root|Users|work|opt/[a-z]+|mnt|tmp/[a-z]{2,3}/)(?:/[\w.-]+)+")
 URL = re.compile(r"https?://([A-Za-z0-9.-]+)")
 # Build files take the addresses of package indexes from the system's settings.
-NO_HOSTS = re.compile(r"^(Makefile|\.ci/.*|tools/[^/]+\.(py|sh)|\.cargo/.*)$")
+NO_HOSTS = re.compile(r"^(Makefile|\.ci/.*|tools/(?:peers/)?[^/]+\.(py|sh)|\.cargo/.*)$")
 
 
 def nothing_names_a_machine(world):

