@@ -1,8 +1,9 @@
-//! Small vocabulary that every crate may use: quantities, durations, selectors, object ids, clock.
+//! Small vocabulary that every crate may use: quantities, durations, selectors, object ids, image references, clock.
 
 pub mod clock;
 pub mod cron;
 pub mod duration;
+pub mod image;
 pub mod names;
 pub mod object;
 pub mod quantity;
