@@ -189,24 +189,24 @@ def says(program, *arguments):
     return said
 
 
-# Name of a peer, what brings it, what tells its version.
-Peer = namedtuple("Peer", "name bring version")
+# Name of a peer, what it is called in .tools/, what brings it, what tells its version.
+Peer = namedtuple("Peer", "name places bring version")
 
 
 def peers(fresh):
     found = [
-        Peer("kubectl", client("kubectl"), says("kubectl", "version", "--client")),
-        Peer("helm", client("helm"), says("helm", "version", "--short")),
-        Peer("crds", crds, lambda: " ".join(sorted(p.stem for p in (TOOLS / "crds").glob("*.yaml")))),
-        Peer("python", python, lambda: pypi.installed(TOOLS / "venv" / "bin" / "python", PYTHON_PACKAGES)),
-        Peer("envoy", envoy, says("envoy", "--version")),
-        Peer("moto", moto, lambda: pypi.installed(TOOLS / "moto" / "bin" / "python", MOTO_PACKAGES)),
-        Peer("git", git, says("git", "--version")),
-        Peer("gpg", gpg, says("gpg", "--version")),
+        Peer("kubectl", ["kubectl"], client("kubectl"), says("kubectl", "version", "--client")),
+        Peer("helm", ["helm"], client("helm"), says("helm", "version", "--short")),
+        Peer("crds", ["crds"], crds, lambda: " ".join(sorted(p.stem for p in (TOOLS / "crds").glob("*.yaml")))),
+        Peer("python", ["venv"], python, lambda: pypi.installed(TOOLS / "venv" / "bin" / "python", PYTHON_PACKAGES)),
+        Peer("envoy", ["envoy"], envoy, says("envoy", "--version")),
+        Peer("moto", ["moto"], moto, lambda: pypi.installed(TOOLS / "moto" / "bin" / "python", MOTO_PACKAGES)),
+        Peer("git", ["git", "git-http-backend"], git, says("git", "--version")),
+        Peer("gpg", ["gpg"], gpg, says("gpg", "--version")),
     ]
     for name, wanted, programs in DEBIAN:
         bring = unpacked(name, wanted, programs, fresh)
-        found.append(Peer(name, bring, says(next(iter(programs)), "--version")))
+        found.append(Peer(name, list(programs), bring, says(next(iter(programs)), "--version")))
     return found
 
 
@@ -228,23 +228,27 @@ def place(name, what):
         path.symlink_to(what)
 
 
-def instead(brought):
-    """What the environment puts in the place of a program."""
-    files, notes = dict(brought.files), brought.notes
-    for name in files:
-        variable = "PEER_" + re.sub(r"\W", "_", name).upper()
-        if path := os.environ.get(variable):
-            files[name], notes = pathlib.Path(path).resolve(), f"from {variable}"
-    return Brought(files, notes, brought.folder)
+def given(peer):
+    """The programs that the environment puts in the place of those that would be fetched."""
+    variables = {name: "PEER_" + re.sub(r"\W", "_", name).upper() for name in peer.places}
+    return {name: pathlib.Path(os.environ[v]).resolve() for name, v in variables.items() if os.environ.get(v)}
+
+
+def brought_or_given(peer):
+    instead = given(peer)
+    note = "given: " + ", ".join(map(str, instead.values())) if instead else ""
+    if len(instead) == len(peer.places):
+        return Brought(instead, note)
+    brought = peer.bring()
+    notes = "; ".join(filter(None, [brought.notes, note]))
+    return Brought({**brought.files, **instead}, notes, brought.folder)
 
 
 def bring(peer):
     """Brings one peer: its line, and whether it is there."""
     start = time.monotonic()
-    names = []
     try:
-        brought = instead(peer.bring())
-        names = list(brought.files)
+        brought = brought_or_given(peer)
         for name, what in brought.files.items():
             place(name, what)
         words = [peer.version(), brought.notes]
@@ -254,7 +258,7 @@ def bring(peer):
         return f"tools: {peer.name}: {'; '.join(filter(None, words))}", True
     except Exception as error:  # noqa: BLE001: whatever it is, it is named, and costs the tests of one peer
         # What is there and does not run (another operating system) must not look as if it were.
-        for name in names or [peer.name]:
+        for name in peer.places:
             remove(TOOLS / name)
         kind = "" if isinstance(error, (OSError, CannotBeHad)) else f"{type(error).__name__}: "
         return f"tools: {peer.name} cannot be had, its tests will be skipped: {kind}{error}", False

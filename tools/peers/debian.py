@@ -152,7 +152,7 @@ def with_libraries(apt, packages):
             if satisfied(library, least):
                 continue
             if library in SYSTEM:
-                raise CannotBeHad(f"{package} needs {library} {least or ''}, this system has {on_system(library)}")
+                raise CannotBeHad(f"{package} needs {library} from {least or 'any version'} on, this system has {on_system(library)}")
             open_.append(library)
     return found
 

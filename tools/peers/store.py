@@ -161,4 +161,7 @@ def alone():
         except BlockingIOError:
             print(f"tools: another run fills {CACHE}, waiting for it", file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        # What a run left that was ended in the middle.
+        for part in CACHE.glob("*.part"):
+            shutil.rmtree(part, ignore_errors=True)
         yield
