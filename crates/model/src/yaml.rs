@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::origin::Layer;
 
+pub mod edit;
 mod merge;
 mod parse;
 mod plain;
