@@ -2,7 +2,8 @@
 """Runs every test and ends with one line that counts them: passed, failed, skipped.
 
 A test that cannot run for want of a peer (.tools/missing, another operating system, no test data) says
-so in the file named by KIBAN_SKIPS; it is named here and counted as skipped, not as passed.
+so in the file named by KIBAN_SKIPS; it is named here and counted as skipped, not as passed. The line before
+the last names the peers that were not there, with how many tests that cost.
 """
 
 import os
@@ -15,6 +16,11 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
 FAILED = re.compile(r"^test (\S+) \.\.\. FAILED")
+# "no NAME in .tools": what a test says that found no program, or no folder, of that name.
+WANTED = re.compile(r"\bno (.+?) in \.tools\b")
+MISSING = ROOT / ".tools" / "missing"
+# The peers that have another name in .tools/.
+CALLED = {"venv/bin/python": "python", "schemas of Gateway API and Istio": "crds", "amtool": "alertmanager"}
 
 
 def run(command, skips):
@@ -32,6 +38,15 @@ def run(command, skips):
     return process.wait(), counts, failures
 
 
+def skipped_peers(notes):
+    """Peers that could not be had, each with how many tests were skipped for want of it."""
+    counts = dict.fromkeys(MISSING.read_text().split() if MISSING.exists() else [], 0)
+    for test, name in {(note.split(": ")[0], found[1]) for note in notes if (found := WANTED.search(note))}:
+        name = CALLED.get(name, name)
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="kiban-test-") as folder:
         skips = pathlib.Path(folder) / "skips"
@@ -46,6 +61,9 @@ def main():
         print(f"failed: {name}")
     if code and not failures:
         print("failed: cargo itself, see above: something does not build, or a test ended its process")
+    if peers := skipped_peers(notes):
+        named = ", ".join(f"{name} ({count} {'test' if count == 1 else 'tests'})" for name, count in sorted(peers.items()))
+        print(f"peers skipped: {len(peers)}: {named}")
     print(f"{passed - len(skipped)} passed, {failed} failed, {len(skipped) + ignored} skipped")
     sys.exit(code or (1 if passed == 0 else 0))
 
