@@ -5,13 +5,15 @@ use kiban_model::origin::Origin;
 use kiban_model::problem::{Kind, Problem};
 use kiban_model::resolve::Resolution;
 use kiban_model::resolved::ExtraObject;
+use kiban_model::yaml::find;
 use kiban_schema::table::Schema;
 use serde_json::Value;
 
 use crate::check;
 use crate::facts::Facts;
 use crate::laws::{Finding, Severity};
-use crate::node::{Node, Source};
+use crate::node::Node;
+use crate::path::Segment;
 use crate::render::{LABEL_MANAGED_BY, MANAGER, Made, Object, Owner, identity_labels};
 use crate::rules;
 
@@ -64,7 +66,7 @@ pub(crate) fn of_platform(resolution: &Resolution, findings: &mut Vec<Finding>) 
 }
 
 fn tree(rule: &'static rules::Rule, extra: &ExtraObject) -> Node {
-    Node::with_source(&Source { rule, origin: Some(extra.origin.clone()) }, extra.object.clone())
+    Node::written(rule, &extra.node, extra.object.clone(), extra.origin.layer)
 }
 
 fn stamp(node: &mut Node, change: impl FnOnce(&mut Node)) {
@@ -144,7 +146,11 @@ fn allowed_in_app(f: &Facts<'_>, object: &Value) -> Result<(), String> {
 fn against_schema(extra: &ExtraObject, findings: &mut Vec<Finding>) {
     for found in check::against_schema(&extra.object) {
         let id = format!("{} {}", text(&extra.object, "/kind"), text(&extra.object, "/metadata/name"));
-        findings.push(finding(&extra.origin, format!("{id}: {}: {}", found.path, found.message)));
+        let way: Vec<String> = found.path.0.iter().map(Segment::text).collect();
+        let way: Vec<&str> = way.iter().map(String::as_str).collect();
+        let message = format!("{id}: {}: {}", found.path, found.message);
+        let problem = Problem::at(find(&extra.node, &way, true), Kind::Law, message);
+        findings.push(Finding { law: LAW, severity: Severity::Error, problem });
     }
 }
 

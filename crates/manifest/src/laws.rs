@@ -16,6 +16,7 @@ mod calls;
 mod jobs;
 mod objects;
 mod platform;
+mod values;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +81,7 @@ pub const LAWS: &[(&str, &str)] = &[
     ("memory-limit", "a container's memory limit is its request"),
     ("name-length", "names have 253 characters at most, label values are valid"),
     ("schema", "every object is valid for Kubernetes"),
+    ("values", "every value is one that Kubernetes' API takes"),
 ];
 
 /// Laws on the apps of an environment.

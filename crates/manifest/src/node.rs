@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::path::{Path, Segment};
 use crate::rules::Rule;
-use kiban_model::origin::Origin;
+use kiban_model::origin::{Layer, Origin};
+use kiban_model::yaml;
 
 /// Why a leaf has its value: the rule, and the line of the repository that the rule took it from
 /// (`None`: the rule's own constant).
@@ -64,6 +65,28 @@ impl Node {
     /// A map without entries yet, to be filled with [`Node::put`].
     pub fn empty_map() -> Node {
         Node::Map(BTreeMap::new())
+    }
+
+    /// A tree whose leaves know the places in `at`, the text that `value` was read from.
+    pub fn written(rule: &'static Rule, at: &yaml::Node, value: Value, layer: Layer) -> Node {
+        let mark = &at.mark;
+        let origin = Origin { file: mark.source.name.clone(), line: mark.line, column: mark.column, layer };
+        let source = Source { rule, origin: Some(origin) };
+        // What a merge key or an odd spelling of a key hides has the place of what holds it.
+        let below = |place: Option<&yaml::Node>, value| match place {
+            Some(place) => Node::written(rule, place, value, layer),
+            None => Node::with_source(&source, value),
+        };
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                Node::Map(map.into_iter().map(|(k, v)| (k.clone(), below(at.get(&k), v))).collect())
+            }
+            Value::Array(list) if !list.is_empty() => {
+                let items = list.into_iter().enumerate();
+                Node::List(items.map(|(index, v)| below(at.items().get(index), v)).collect())
+            }
+            leaf => Node::Leaf(leaf, source),
+        }
     }
 
     /// Sets one entry of a map; anything else becomes a map first.

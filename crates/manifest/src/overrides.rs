@@ -23,15 +23,29 @@ const OWN_DOMAINS: [&str; 2] = ["app.kubernetes.io/", "kiban.dev/"];
 /// Applies the overrides of one app to its objects; returns how many there are.
 pub(crate) fn apply(f: &Facts<'_>, objects: &mut [Object], findings: &mut Vec<Finding>) -> usize {
     for (key, value) in &f.r.app.overrides {
-        if let Err(message) = apply_one(f, objects, key, value) {
-            let problem = f.r.problem(&["override", key], message);
+        if let Err(wrong) = apply_one(f, objects, key, value) {
+            let mut way = vec!["override", key];
+            way.extend(wrong.below.iter().map(String::as_str));
+            let problem = f.r.problem(&way, wrong.message);
             findings.push(Finding { law: LAW, severity: Severity::Error, problem });
         }
     }
     f.r.app.overrides.len()
 }
 
-fn apply_one(f: &Facts<'_>, objects: &mut [Object], key: &str, value: &Value) -> Result<(), String> {
+/// What is wrong with an override, and where below its value.
+struct Wrong {
+    message: String,
+    below: Vec<String>,
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Self { message, below: Vec::new() }
+    }
+}
+
+fn apply_one(f: &Facts<'_>, objects: &mut [Object], key: &str, value: &Value) -> Result<(), Wrong> {
     let (target, field_path) =
         key.split_once('.').ok_or_else(|| format!("{key:?} names no field: Kind.path is needed"))?;
     let object = pick(f, objects, target)?;
@@ -44,16 +58,22 @@ fn apply_one(f: &Facts<'_>, objects: &mut [Object], key: &str, value: &Value) ->
     let source = Source { rule: &rules::OVERRIDE, origin };
     if value.is_null() {
         return remove(&mut object.node, &place.path.0)
-            .ok_or_else(|| format!("{} is not set: there is nothing to remove", place.path));
+            .ok_or_else(|| format!("{} is not set: there is nothing to remove", place.path).into());
     }
     if let Some(shape) = &place.shape {
         let found = check::value_against(shape, place.field.as_ref(), place.path.clone(), value);
         if let Some(found) = found.first() {
-            return Err(format!("{}: {}", found.path, found.message));
+            let below = found.path.0.iter().skip(place.path.0.len()).map(Segment::text).collect();
+            return Err(Wrong { message: format!("{}: {}", found.path, found.message), below });
         }
     }
-    set(&mut object.node, &place.path.0, Node::with_source(&source, value.clone()), &source)
-        .ok_or_else(|| format!("{} cannot be set: a list on the way is shorter", place.path))
+    let written = f.r.tree.get("override").and_then(|all| all.get(key));
+    let new = match written {
+        Some(at) => Node::written(&rules::OVERRIDE, at, value.clone(), at.mark.source.layer),
+        None => Node::with_source(&source, value.clone()),
+    };
+    set(&mut object.node, &place.path.0, new, &source)
+        .ok_or_else(|| format!("{} cannot be set: a list on the way is shorter", place.path).into())
 }
 
 /// The one object that `Kind` or `Kind/name` means.

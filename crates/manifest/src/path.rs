@@ -13,6 +13,16 @@ pub enum Segment {
     Index(usize),
 }
 
+impl Segment {
+    /// The key, or the index as a text.
+    pub fn text(&self) -> String {
+        match self {
+            Segment::Key(key) => key.clone(),
+            Segment::Index(index) => index.to_string(),
+        }
+    }
+}
+
 /// A path from the root of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Path(pub Vec<Segment>);

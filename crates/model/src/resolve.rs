@@ -332,7 +332,7 @@ fn objects_for(files: &[ObjectFile], env: &str, layer: Layer) -> Vec<ExtraObject
     objects
         .map(|m| {
             let origin = Origin { layer, ..origin(&m.mark) };
-            ExtraObject { object: m.value.clone(), origin }
+            ExtraObject { object: m.value.clone(), origin, node: Arc::clone(&m.node) }
         })
         .collect()
 }

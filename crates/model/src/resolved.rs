@@ -54,6 +54,8 @@ pub struct ExtraObject {
     pub object: Value,
     /// Where it begins.
     pub origin: Origin,
+    /// The document as it was written, to find the places of its values.
+    pub node: Arc<Node>,
 }
 
 /// The size of an app that names none.

@@ -8,7 +8,7 @@ use kiban_model::profile::DeliveryMode;
 use kiban_model::resolve::Resolution;
 use serde_json::Value;
 
-use super::{Finding, Severity, at, at_origin};
+use super::{Finding, Severity, at, at_origin, values};
 use crate::check;
 use crate::facts::Graph;
 use crate::node::{Node, Source};
@@ -23,6 +23,7 @@ pub(super) fn check(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], 
     duplicates(graph, resolution, all, findings);
     let scaled = scaled(all);
     for object in all {
+        values::check(graph, object, findings);
         lengths(graph, object, findings);
         if object.made != Made::Platform {
             containers(graph, resolution, object, findings);
@@ -35,7 +36,13 @@ pub(super) fn check(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], 
 }
 
 /// A finding at the line that set a part of an object; else at the app's name.
-fn find(graph: &Graph<'_>, object: &Object, path: &[Segment], law: &'static str, message: String) -> Finding {
+pub(super) fn find(
+    graph: &Graph<'_>,
+    object: &Object,
+    path: &[Segment],
+    law: &'static str,
+    message: String,
+) -> Finding {
     // What an escape hatch leaves out has no line: the object's own stands for it.
     let way = (0..=path.len()).rev().take(if object.made == Made::Derived { 1 } else { usize::MAX });
     let origin = way.filter_map(|length| path.get(..length)).find_map(|path| origin_of(&object.node, path));
@@ -74,7 +81,7 @@ fn duplicates(graph: &Graph<'_>, resolution: &Resolution, all: &[Object], findin
             files.insert(path.clone(), object.id()).map(|other| (path.clone(), other.to_string()));
         if let Some((what, other)) = twice.or(same_file) {
             let message = format!("{what} is there already ({other})");
-            findings.push(find(graph, object, &keys(&["kind"]), "duplicate", message));
+            findings.push(find(graph, object, &keys(&["metadata", "name"]), "duplicate", message));
         }
     }
 }

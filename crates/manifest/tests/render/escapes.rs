@@ -143,6 +143,64 @@ fn an_extra_object_that_must_not_be_is_an_error_with_its_file() {
     }
 }
 
+/// Where it is said, and what: each as the API server says it.
+#[test]
+fn a_value_that_the_api_would_refuse_is_an_error_at_its_own_line() {
+    let config = |text: &str| format!("apiVersion: v1\nkind: ConfigMap\n{text}");
+    let service =
+        |spec: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{ name: x }}\nspec:\n{spec}");
+    let extra = [
+        (config("metadata:\n  name: \"Bad N\"\n"), "4:9", "metadata.name: Invalid value: \"Bad N\""),
+        (config("metadata: { name: x }\ndata:\n  \"a b\": c\n"), "5:10", "data[a b]: Invalid value: \"a b\""),
+        (service("  ports:\n    - port: 70000\n"), "6:13", "spec.ports[0].port: Invalid value: 70000"),
+        (service("  type: ClusterIP\n"), "5:9", "spec.ports: Required value"),
+        (
+            service("  ports: [{ port: 80, name: a }, { port: 80, name: b }]\n"),
+            "5:52",
+            "spec.ports[1]: Duplicate value",
+        ),
+    ];
+    for (text, place, says) in extra {
+        let r = with("", &[("a/extra/x.yaml", &text)]);
+        let found: Vec<String> = r.errors().map(ToString::to_string).collect();
+        let start = format!("a/extra/x.yaml:{place}: ");
+        assert!(found.iter().any(|f| f.starts_with(&start) && f.contains(says)), "{says}: {found:#?}");
+    }
+    let overrides = [
+        ("Deployment.spec.minReadySeconds: -4", "11:36", "spec.minReadySeconds: Invalid value: -4"),
+        (
+            "Deployment.spec.minReadySeconds: 9999",
+            "11:36",
+            "spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds",
+        ),
+        (
+            "Deployment.spec.template.spec.containers[a].ports[0].containerPort: 0",
+            "11:71",
+            "spec.template.spec.containers[0].ports[0].containerPort: Required value",
+        ),
+        (
+            "Deployment.spec.strategy: { type: RollingUpdate, rollingUpdate: { maxSurge: 0, maxUnavailable: 0 } }",
+            "11:98",
+            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0",
+        ),
+        ("Deployment.spec.template.spec.dnsPolicy: Nowhere", "11:44", "\"Nowhere\" is none of"),
+    ];
+    for (line, place, says) in overrides {
+        let r = with(&format!("override:\n  {line}\n"), &[]);
+        let found: Vec<String> = r.errors().map(ToString::to_string).collect();
+        let start = format!("a/app.yaml:{place}: ");
+        assert!(found.iter().any(|f| f.starts_with(&start) && f.contains(says)), "{says}: {found:#?}");
+    }
+}
+
+#[test]
+fn sound_objects_of_many_kinds_may_be_brought_along() {
+    let text = include_str!("../data/extra.yaml");
+    let r = with("", &[("a/extra/all.yaml", text)]);
+    assert_eq!(r.findings, Vec::new());
+    assert_eq!(r.escapes.extra, text.matches("\nkind: ").count());
+}
+
 #[test]
 fn objects_of_the_platform_pass_through_and_are_marked() {
     let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: { name: viewer }\nrules: []\n";

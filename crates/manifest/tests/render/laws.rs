@@ -132,8 +132,10 @@ fn cases() -> Vec<Case> {
         case("schema", &[("a", "override: { \"Deployment.spec.template.spec.containers[a].name\": null }\n")], "a/app.yaml:10",
             "Container needs \"name\""),
         case("extra-objects", &[("a", "")], "a/extra/x.yaml:1", "no object: metadata.name is missing"),
-        case("duplicate", &[("a", "")], "a/extra/x.yaml:1", "service/a in checkout-prod is there already"),
-        case("name-length", &[("a", "")], "a/extra/x.yaml:1", "has 254 characters, at most 253"),
+        case("duplicate", &[("a", "")], "a/extra/x.yaml:3", "service/a in checkout-prod is there already"),
+        case("name-length", &[("a", "")], "a/extra/x.yaml:3", "has 254 characters, at most 253"),
+        case("values", &[("a", "override:\n  Deployment.spec.minReadySeconds: -4\n")], "a/app.yaml:11",
+            "spec.minReadySeconds: Invalid value: -4: must be greater than or equal to 0"),
     ]
 }
 

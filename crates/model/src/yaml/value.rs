@@ -1,5 +1,7 @@
 //! Trees to JSON: by YAML 1.2 for Kiban's own files, and as Kubernetes' clients read manifests.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Number, Value};
 
 use super::parse::{Mode, documents};
@@ -14,6 +16,8 @@ pub struct Manifest {
     pub value: Value,
     /// Where it begins.
     pub mark: Mark,
+    /// The document as it was written, to find the places of its values.
+    pub node: Arc<Node>,
 }
 
 /// Reads Kubernetes manifests as its clients read them (sigs.k8s.io/yaml): YAML 1.1's booleans, keys that are
@@ -24,7 +28,10 @@ pub struct Manifest {
 pub fn manifests(name: &str, bytes: &[u8]) -> Result<Vec<Manifest>, Problem> {
     documents(name, bytes, Layer::App, Mode::Manifest)?
         .into_iter()
-        .map(|node| Ok(Manifest { value: kubernetes(&node)?, mark: node.mark }))
+        .map(|node| {
+            let value = kubernetes(&node)?;
+            Ok(Manifest { value, mark: node.mark.clone(), node: Arc::new(node) })
+        })
         .collect()
 }
 
