@@ -6,6 +6,7 @@
 mod apply;
 mod look;
 mod nodes;
+mod pages;
 mod patches;
 mod run;
 mod watch;
