@@ -14,8 +14,10 @@ pub mod http;
 pub mod metrics;
 pub mod readiness;
 pub mod route;
+pub mod router;
 pub mod secret;
 pub mod shutdown;
+pub mod supervisor;
 pub mod tls;
 
 /// A future behind a pointer, as traits give it back.
