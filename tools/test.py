@@ -13,14 +13,17 @@ import subprocess
 import sys
 import tempfile
 
+import fetch
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored")
 FAILED = re.compile(r"^test (\S+) \.\.\. FAILED")
 # "no NAME in .tools": what a test says that found no program, or no folder, of that name.
 WANTED = re.compile(r"\bno (.+?) in \.tools\b")
 MISSING = ROOT / ".tools" / "missing"
-# The peers that have another name in .tools/.
-CALLED = {"venv/bin/python": "python", "schemas of Gateway API and Istio": "crds", "amtool": "alertmanager"}
+# What is in .tools/, by the name of the peer that brings it.
+PEERS = {place: peer.name for peer in fetch.peers(False) for place in peer.places}
+PEERS["schemas of Gateway API and Istio"] = "crds"
 
 
 def run(command, skips):
@@ -42,7 +45,7 @@ def skipped_peers(notes):
     """Peers that could not be had, each with how many tests were skipped for want of it."""
     counts = dict.fromkeys(MISSING.read_text().split() if MISSING.exists() else [], 0)
     for test, name in {(note.split(": ")[0], found[1]) for note in notes if (found := WANTED.search(note))}:
-        name = CALLED.get(name, name)
+        name = PEERS.get(name.split("/")[0], name)
         counts[name] = counts.get(name, 0) + 1
     return counts
 

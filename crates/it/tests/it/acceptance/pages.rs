@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kiban_base::rng::Rng;
-use kiban_simcluster::kind::well_known::{NAMESPACE, POD};
+use kiban_simcluster::kind::well_known::{NAMESPACE, POD, SERVICE_ACCOUNT};
 use kiban_simcluster::registry::{DeleteOptions, Deleted, Part};
 use kiban_simcluster::{Actor, Key};
-use kiban_testkit::Sim;
+use kiban_testkit::{Kubectl, Sim};
 use serde_json::{Value, json};
 
 use super::{cluster, holds};
@@ -43,8 +43,9 @@ impl<'a> Pods<'a> {
         }
         for name in NAMESPACES {
             let account = Key::new(name, "default");
-            let kind = *kiban_simcluster::kind::well_known::SERVICE_ACCOUNT;
-            sim.wait("the service accounts", || sim.running.cluster.get(kind, &account).is_some());
+            sim.wait("the service accounts", || {
+                sim.running.cluster.get(*SERVICE_ACCOUNT, &account).is_some()
+            });
         }
         while pods.now.len() < count {
             pods.create();
@@ -163,11 +164,7 @@ fn five_thousand_pods_come_in_pages_of_two_as_they_were_at_the_first() {
 }
 
 /// Lists with kubectl while pods are written, and returns what it printed and how many pages it asked for.
-fn list(
-    kubectl: &kiban_testkit::Kubectl,
-    pods: &mut Pods<'_>,
-    chunk: usize,
-) -> (Vec<(String, String)>, usize) {
+fn list(kubectl: &Kubectl, pods: &mut Pods<'_>, chunk: usize) -> (Vec<(String, String)>, usize) {
     let line = format!(
         "get pods -A --chunk-size={chunk} --no-headers -v=6 \
          -o custom-columns=NS:.metadata.namespace,NAME:.metadata.name,WRITE:.metadata.labels.write"
