@@ -1,0 +1,93 @@
+//! What opens a repository over HTTP. It never prints: messages name it, and only the request carries it.
+
+use std::fmt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+
+use crate::error::Error;
+use crate::files;
+
+/// No token is longer.
+const LONGEST: u64 = 64 << 10;
+
+/// A user with a password or token, or a token alone.
+#[derive(Clone)]
+pub struct Credential {
+    name: String,
+    header: HeaderValue,
+}
+
+impl Credential {
+    /// User and password, or user and token, as forges take them over HTTP. `name` is what messages call it:
+    /// the file or variable that it comes from.
+    ///
+    /// # Errors
+    /// Where a part cannot be sent.
+    pub fn basic(name: &str, user: &str, secret: &str) -> Result<Self, Error> {
+        let secret = secret.trim_end_matches(['\r', '\n']);
+        if user.contains(':') || user.contains(char::is_control) || secret.contains(char::is_control) {
+            return Err(Error::Given {
+                what: format!("the credential {name}"),
+                why: "the user holds a colon, or a part holds control characters".to_owned(),
+            });
+        }
+        Self::new(name, secret, format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))))
+    }
+
+    /// A token that is sent as it is.
+    ///
+    /// # Errors
+    /// Where it cannot be sent.
+    pub fn bearer(name: &str, token: &str) -> Result<Self, Error> {
+        let token = token.trim();
+        Self::new(name, token, format!("Bearer {token}"))
+    }
+
+    /// The token in a file, for a user; for a token alone, without one.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or what it holds cannot be sent.
+    pub fn from_file(path: &Path, user: Option<&str>) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let bytes = files::read(path, LONGEST)?
+            .ok_or_else(|| Error::io("open", path)(std::io::ErrorKind::NotFound.into()))?;
+        let wrong = |_| Error::Given {
+            what: format!("the credential {name}"),
+            why: "the file is no text".to_owned(),
+        };
+        let text = std::str::from_utf8(&bytes).map_err(wrong)?;
+        match user {
+            Some(user) => Self::basic(&name, user, text),
+            None => Self::bearer(&name, text),
+        }
+    }
+
+    fn new(name: &str, secret: &str, header: String) -> Result<Self, Error> {
+        let refuse = |why: &str| Error::Given { what: format!("the credential {name}"), why: why.to_owned() };
+        if secret.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        let mut header = HeaderValue::try_from(header)
+            .map_err(|_| refuse("it holds characters that no header can carry"))?;
+        header.set_sensitive(true);
+        Ok(Self { name: name.to_owned(), header })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({})", self.name)
+    }
+}
