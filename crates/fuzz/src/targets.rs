@@ -2,6 +2,7 @@
 
 mod api;
 mod base;
+mod decimal;
 mod kinds;
 mod model;
 mod patch;

@@ -27,6 +27,9 @@ pub enum ProtoError {
     /// No bytes.
     #[error("empty data")]
     Empty,
+    /// The prefix alone.
+    #[error("empty body")]
+    EmptyBody,
     /// It does not start with [`PREFIX`].
     #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Prefix,
@@ -80,6 +83,9 @@ pub fn open(bytes: &[u8]) -> Result<Unknown<'_>, ProtoError> {
         return Err(ProtoError::Empty);
     }
     let message = bytes.strip_prefix(&PREFIX).ok_or(ProtoError::Prefix)?;
+    if message.is_empty() {
+        return Err(ProtoError::EmptyBody);
+    }
     let mut out = Unknown { api_version: String::new(), kind: String::new(), raw: &[] };
     let mut reader = Reader::new(message);
     while let Some((number, payload)) = reader.next()? {

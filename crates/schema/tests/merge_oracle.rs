@@ -257,6 +257,82 @@ fn applies_and_updates_of_built_in_kinds_give_upstreams_objects_and_owners() {
 }
 
 #[test]
+fn applies_of_items_with_odd_identities_give_upstreams_objects_and_owners() {
+    let schema = Schema::builtin();
+    let mut tally = Tally::new("odd.jsonl");
+    for (i, case) in cases("odd.jsonl").iter().enumerate() {
+        let (api_version, name) = kind_of(case);
+        let kind = kind(schema, api_version, name);
+        run(&mut tally, i, case, |subresource| Ctx::new(schema, kind, subresource));
+    }
+    tally.finish();
+}
+
+/// Two applies of one configuration by one manager, one after the other, as upstream answered them.
+fn repeated_applies(file: &str) -> Vec<(Ctx<'static>, Value, bool)> {
+    let schema = Schema::builtin();
+    let mut out = Vec::new();
+    for case in cases(file) {
+        let (api_version, name) = kind_of(&case);
+        let kind = kind(schema, api_version, name);
+        let mut live = json!({});
+        let mut last: Option<&Value> = None;
+        for step in case["steps"].as_array().unwrap() {
+            let before = live.clone();
+            if step.get("error").is_none() {
+                live = after(step, "", &before);
+                if step["created"] == true {
+                    live["metadata"]["uid"] = json!("u1");
+                }
+            }
+            let again = last.is_some_and(|l| {
+                l.get("error").is_none()
+                    && ["op", "config", "manager", "sub"].iter().all(|k| l[*k] == step[*k])
+            });
+            // kubectl keeps what it applied in an annotation, which grows where it is applied itself.
+            let kept = step["config"]["metadata"]["annotations"].get(ssa::LAST_APPLIED).is_some();
+            if step["op"] == "apply" && again && !kept {
+                let mut now = live.clone();
+                let same = step.get("error").is_none() && ssa::settle(&before, &mut now);
+                let ctx = Ctx::new(schema, kind, step["sub"].as_str().unwrap_or(""));
+                out.push((ctx, step["config"].clone(), same));
+            }
+            last = Some(step);
+        }
+    }
+    out
+}
+
+#[test]
+fn upstreams_applies_come_to_rest_where_comes_to_rest_says_so() {
+    let (mut at_rest, mut restless) = (0, 0);
+    for file in ["apply.jsonl", "odd.jsonl"] {
+        for (ctx, config, same) in repeated_applies(file) {
+            let promised = ssa::comes_to_rest(&ctx, &config);
+            assert!(same || !promised, "{file}: upstream is not idempotent on {config}");
+            if same { at_rest += 1 } else { restless += 1 }
+        }
+    }
+    assert!(at_rest > 100 && restless > 50, "{at_rest} at rest, {restless} not");
+}
+
+#[test]
+fn merge_patches_applied_twice_give_upstreams_results() {
+    let mut tally = Tally::new("again.jsonl");
+    let mut changed = 0;
+    for (i, case) in cases("again.jsonl").iter().enumerate() {
+        let mut doc = case["doc"].clone();
+        for expected in ["o", "again"] {
+            apply_merge_patch(&mut doc, case["patch"].clone()).unwrap();
+            tally.check(|| format!("case {i} {expected}\n  {case}"), &case[expected], &doc);
+        }
+        changed += usize::from(case["o"] != case["again"]);
+    }
+    assert!(changed > 20, "upstream is not idempotent where a list with nulls replaces an object");
+    tally.finish();
+}
+
+#[test]
 fn applies_and_updates_of_undeclared_kinds_give_upstreams_objects_and_owners() {
     let schema = Schema::builtin();
     let mut tally = Tally::new("untyped.jsonl");

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -541,6 +542,15 @@ func repeats(entries []metav1.ManagedFieldsEntry) bool {
 	return false
 }
 
+// ownerTime tells entries apart: those of a Scale are later.
+func ownerTime(version string, number int) *metav1.Time {
+	year := 2001
+	if version == "autoscaling/v1" {
+		year = 2002
+	}
+	return &metav1.Time{Time: time.Date(year, 1, 1, 0, 0, 9-number, 0, time.UTC)}
+}
+
 func (s source) owners(version string, subresources []string) []metav1.ManagedFieldsEntry {
 	out := []metav1.ManagedFieldsEntry{}
 	seen := map[string]bool{}
@@ -549,6 +559,7 @@ func (s source) owners(version string, subresources []string) []metav1.ManagedFi
 			Manager:     pick(s, words),
 			Operation:   pick(s, []metav1.ManagedFieldsOperationType{metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate}),
 			APIVersion:  version,
+			Time:        ownerTime(version, len(out)),
 			FieldsType:  "FieldsV1",
 			Subresource: pick(s, subresources),
 			FieldsV1: metav1.NewFieldsV1(pick(s, []string{`{"f:spec":{"f:replicas":{}}}`,

@@ -26,6 +26,9 @@ func main() {
 	untyped := flag.Int("untyped", 90, "apply scenarios over an undeclared kind")
 	scale := flag.Int("scale", 100, "scale subresource cases")
 	patches := flag.Int("json", 400, "JSON patch and merge patch cases, each")
+	odd := flag.Int("odd", 7, "one of how many apply scenarios over items with odd identities")
+	again := flag.Int("again", 150, "merge patches applied twice")
+	quantities := flag.Int("quantities", 800, "quantities, most of them beyond 64 bits")
 	flag.Parse()
 
 	random := func(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(*seed, stream)) }
@@ -34,6 +37,9 @@ func main() {
 	write(*out, "untyped.jsonl", untypedCases(random(3), *untyped))
 	write(*out, "scale.jsonl", scaleCases(random(4), *scale))
 	write(*out, "json.jsonl", jsonCases(random(5), *patches))
+	write(*out, "again.jsonl", againCases(random(6), *again))
+	write(*out, "quantity.jsonl", quantityCases(random(7), *quantities))
+	write(*out, "odd.jsonl", oddCases(*odd))
 }
 
 // write puts one case a line into a file.

@@ -22,6 +22,8 @@ struct Parts<'a> {
     whole: &'a str,
     fraction: &'a str,
     suffix: &'a str,
+    /// There is a digit, be it a leading zero.
+    has_digits: bool,
 }
 
 enum Suffix {
@@ -35,7 +37,11 @@ pub(super) fn parse(text: &str) -> Result<Parsed, QuantityError> {
         return Err(QuantityError::Format);
     }
     let parts = split(text)?;
-    let (exponent, format) = match suffix(parts.suffix)? {
+    let suffix = suffix(parts.suffix)?;
+    if !parts.has_digits && !is_read_without_digits(&suffix) {
+        return Err(QuantityError::Numeric);
+    }
+    let (exponent, format) = match suffix {
         Suffix::Binary(power) => return Ok(binary(&parts, power)),
         Suffix::Decimal(e) => (e, Format::DecimalSi),
         Suffix::Exponent(e) => (e, Format::DecimalExponent),
@@ -45,6 +51,15 @@ pub(super) fn parse(text: &str) -> Result<Parsed, QuantityError> {
     let value = if parts.negative { -value } else { value };
     let quantity = Quantity::normal(value, scale.saturating_add(dropped), format);
     Ok(Parsed { quantity, verbatim: decimal_verbatim(&parts, scale) })
+}
+
+/// A lone suffix is zero to upstream, but where the numbers of its suffix are too large or too fine for it
+/// to go the short way.
+fn is_read_without_digits(suffix: &Suffix) -> bool {
+    match suffix {
+        Suffix::Binary(power) => *power <= 40,
+        Suffix::Decimal(e) | Suffix::Exponent(e) => *e >= NANO,
+    }
 }
 
 /// Upstream keeps the text of a short decimal number whose scale is already a multiple of three.
@@ -118,6 +133,7 @@ fn split(text: &str) -> Result<Parts<'_>, QuantityError> {
         Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
+    let unsigned = rest;
     let rest = rest.trim_start_matches('0');
     let (whole, rest) = leading_digits(rest);
     let whole = if whole.is_empty() { "0" } else { whole };
@@ -128,7 +144,8 @@ fn split(text: &str) -> Result<Parts<'_>, QuantityError> {
     let tail = rest.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
     let tail = tail.strip_prefix(['-', '+']).unwrap_or(tail);
     if leading_digits(tail).1.is_empty() {
-        Ok(Parts { negative, whole, fraction, suffix: rest })
+        let has_digits = unsigned.starts_with(|c: char| c.is_ascii_digit()) || !fraction.is_empty();
+        Ok(Parts { negative, whole, fraction, suffix: rest, has_digits })
     } else {
         Err(QuantityError::Format)
     }

@@ -7,6 +7,8 @@ use kiban_base::selector::{FieldSelector, LabelSelector};
 use kiban_base::{duration, names};
 use serde_json::{Map, Value};
 
+use super::decimal::Decimal;
+
 fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
 }
@@ -36,20 +38,31 @@ pub(super) fn field_selector(data: &[u8]) -> bool {
     true
 }
 
-/// A quantity: what it prints is worth the same.
+/// Two quantities, a space between them, or one: what they are worth, how they compare, and what they print
+/// is what working them out digit by digit gives, however large they are. What Kubernetes makes of them is
+/// in `crates/schema/tests/golden/merge/quantity.jsonl`.
 pub(super) fn quantity(data: &[u8]) -> bool {
     let Some(text) = text(data) else { return false };
-    let _ = Quantity::stored_text(text);
-    let Ok(quantity) = Quantity::parse(text) else { return false };
-    let _ =
-        (quantity.value(), quantity.milli(), quantity.as_f64(), quantity.scaled(-9), quantity.is_integer());
+    let (first, second) = text.split_once(' ').unwrap_or((text, "1"));
+    let _ = Quantity::stored_text(first);
+    let Ok(quantity) = Quantity::parse(first) else { return false };
+    let _ = (quantity.as_f64(), quantity.is_integer());
     let printed = quantity.to_string();
     let again = Quantity::parse(&printed);
     let again = again.unwrap_or_else(|e| panic!("{printed:?} was printed and cannot be read: {e}"));
-    assert_eq!((again.value(), again.milli()), (quantity.value(), quantity.milli()), "{text:?}");
-    // Beyond what any amount can be, exponents are capped, and the text need not be a fixed point.
-    if quantity.value() < i64::MAX && quantity.value() > i64::MIN {
-        assert_eq!(again.to_string(), printed, "{text:?}");
+    let Some(amount) = Decimal::of_quantity(first) else { return true };
+    assert_eq!(Decimal::of_quantity(&printed).as_ref(), Some(&amount), "{first:?} prints {printed:?}");
+    assert_eq!(again, quantity, "{first:?}");
+    assert_eq!(again.to_string(), printed, "{first:?}");
+    for scale in [0, -3, -9, 6] {
+        assert_eq!(quantity.scaled(scale), amount.scaled(i64::from(scale)), "{first:?} in 10^{scale}");
+    }
+    if let Ok(other) = Quantity::parse(second)
+        && let Some(amount_other) = Decimal::of_quantity(second)
+    {
+        assert_eq!(quantity.cmp(&other), amount.cmp(&amount_other), "{first:?} and {second:?}");
+        let (sum, reversed) = (quantity + other, other + quantity);
+        assert_eq!(sum, reversed, "{first:?} and {second:?} in turn");
     }
     true
 }

@@ -141,7 +141,8 @@ fn what_is_no_message_is_an_error_with_the_real_text() {
         text(b"{}"),
         "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
     );
-    assert_eq!(text(b"k8s\0"), "Object 'Kind' is missing in the protobuf envelope");
+    assert_eq!(text(b"k8s\0"), "empty body");
+    assert_eq!(text(b"k8s\0\x12\0"), "Object 'Kind' is missing in the protobuf envelope");
     assert_eq!(text(b"k8s\0\x0a"), "proto: unexpected EOF");
     assert_eq!(text(b"k8s\0\x08\x01"), "proto: wrong wireType = 0 for field 1");
     assert_eq!(text(b"k8s\0\x0b"), "proto: illegal wireType 3");

@@ -1,6 +1,7 @@
 //! What differs between two versions of an object, as field sets.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -18,6 +19,8 @@ pub(super) struct Comparison {
     pub removed: FieldSet,
     pub modified: FieldSet,
     pub added: FieldSet,
+    /// One of the values has an item without identity: upstream cannot type it.
+    pub untyped: bool,
 }
 
 impl Comparison {
@@ -49,7 +52,9 @@ impl Marks {
 /// Compares two values of one type as they stand.
 pub(super) fn compare<'a>(schema: &'a Schema, node: Node<'a>, old: &Value, new: &Value) -> Comparison {
     let mut out = Comparison::default();
-    Walk { schema, typed: false }.compare(node, Some(old), Some(new), &mut out);
+    let untyped = Cell::new(false);
+    Walk { schema, typed: false, untyped: &untyped }.compare(node, Some(old), Some(new), &mut out);
+    out.untyped = untyped.get();
     out
 }
 
@@ -57,7 +62,9 @@ pub(super) fn compare<'a>(schema: &'a Schema, node: Node<'a>, old: &Value, new: 
 /// So a new object does not own that it has a `spec`.
 pub(super) fn compare_typed<'a>(schema: &'a Schema, node: Node<'a>, old: &Value, new: &Value) -> Comparison {
     let mut out = Comparison::default();
-    Walk { schema, typed: true }.compare(node, Some(old), Some(new), &mut out);
+    let untyped = Cell::new(false);
+    Walk { schema, typed: true, untyped: &untyped }.compare(node, Some(old), Some(new), &mut out);
+    out.untyped = untyped.get();
     out
 }
 
@@ -74,12 +81,14 @@ fn whole_zero(schema: &Schema, field: &Field) -> Cow<'static, Value> {
 }
 
 #[derive(Clone, Copy)]
-struct Walk<'a> {
+struct Walk<'a, 'w> {
     schema: &'a Schema,
     typed: bool,
+    /// Set where an item without identity is met.
+    untyped: &'w Cell<bool>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Walk<'a, '_> {
     fn compare(
         self,
         node: Node<'a>,
@@ -131,6 +140,8 @@ impl<'a> Walk<'a> {
                 if !(old_items.is_empty() && new_items.is_empty()) {
                     if old_items != new_items {
                         self.items(list, old_items, new_items, out);
+                    } else if new_items.iter().any(|item| !list.has_identity(self.schema, item)) {
+                        self.untyped.set(true);
                     }
                     return false;
                 }
@@ -198,13 +209,15 @@ impl<'a> Walk<'a> {
         // Item → its places in the old and in the new list. Items without identity are skipped.
         let mut places: BTreeMap<PathElement, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
         for item in old {
-            if let Ok(element) = list.element(self.schema, item) {
-                places.entry(element).or_default().0.push(item);
+            match list.element(self.schema, item) {
+                Ok(element) => places.entry(element).or_default().0.push(item),
+                Err(_) => self.untyped.set(true),
             }
         }
         for item in new {
-            if let Ok(element) = list.element(self.schema, item) {
-                places.entry(element).or_default().1.push(item);
+            match list.element(self.schema, item) {
+                Ok(element) => places.entry(element).or_default().1.push(item),
+                Err(_) => self.untyped.set(true),
             }
         }
         for (element, (before, after)) in places {

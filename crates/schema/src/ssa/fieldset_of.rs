@@ -9,6 +9,9 @@ use super::path::PathElement;
 use super::set::FieldSet;
 use crate::table::Schema;
 
+/// Stands for an item that has no identity. Only what a removal leaves behind has such items.
+const NAMELESS: PathElement = PathElement::Index(-1);
+
 /// The fields that `value` sets.
 pub(super) fn field_set<'a>(schema: &'a Schema, node: Node<'a>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
@@ -35,7 +38,11 @@ fn collect_items<'a>(schema: &'a Schema, list: ListAtom<'a>, items: &[Value], se
     let mut seen = BTreeSet::new();
     let repeated: BTreeSet<&PathElement> = elements.iter().flatten().filter(|e| !seen.insert(*e)).collect();
     for (element, item) in elements.iter().zip(items) {
-        let Some(element) = element else { continue };
+        let Some(element) = element else {
+            // What a removal emptied: it has no name, but the list is not empty for it.
+            set.attach(NAMELESS, true, FieldSet::default());
+            continue;
+        };
         let mut below = FieldSet::default();
         // A repeated item is owned, but nothing inside it: there is no telling which.
         if !repeated.contains(element) {

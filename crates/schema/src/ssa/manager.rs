@@ -36,6 +36,11 @@ pub fn apply(
         _ => Managed::default(),
     };
     let managed = if managed.entries.is_empty() && live.is_some() {
+        check_type(ctx, &object, true, |object, problems| {
+            format!(
+                "failed to create manager for existing fields: failed to convert new object ({object}) to smd typed: {problems}"
+            )
+        })?;
         before_first_apply(ctx, &object, now)
     } else {
         managed
@@ -122,15 +127,25 @@ fn check_request(ctx: &Ctx<'_>, config: &Value) -> Result<(), ApplyError> {
 }
 
 fn check_types(ctx: &Ctx<'_>, live: &Value, config: &Value) -> Result<(), ApplyError> {
-    let check = |what: &str, value: &Value, allow_duplicates: bool| {
-        let problems = Validator { schema: ctx.schema, allow_duplicates }.check(ctx.node(), value);
-        if problems.is_empty() {
-            return Ok(());
+    let untyped = |what: &'static str| {
+        move |object: &str, problems: &str| {
+            format!("failed to create typed {what} object ({object}): {problems}")
         }
-        let object = describe_object(ctx, value);
-        let problems = describe(&problems);
-        Err(ApplyError::Invalid(format!("failed to create typed {what} object ({object}): {problems}")))
     };
-    check("patch", config, false)?;
-    check("live", live, true)
+    check_type(ctx, config, false, untyped("patch"))?;
+    check_type(ctx, live, true, untyped("live"))
+}
+
+/// Holds a value to its type; `say` makes the message of what it is and of its problems.
+fn check_type(
+    ctx: &Ctx<'_>,
+    value: &Value,
+    allow_duplicates: bool,
+    say: impl Fn(&str, &str) -> String,
+) -> Result<(), ApplyError> {
+    let problems = Validator { schema: ctx.schema, allow_duplicates }.check(ctx.node(), value);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ApplyError::Invalid(say(&describe_object(ctx, value), &describe(&problems))))
 }

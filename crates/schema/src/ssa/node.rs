@@ -174,6 +174,20 @@ impl<'a> ListAtom<'a> {
         }
     }
 
+    /// Whether an item has an identity, without making it.
+    pub(super) fn has_identity(&self, schema: &'a Schema, item: &Value) -> bool {
+        match (self.kind, item) {
+            (ListKind::Atomic, _) | (ListKind::Set, Value::Object(_) | Value::Array(_) | Value::Null) => {
+                false
+            }
+            (ListKind::Set, _) => true,
+            (ListKind::Map { keys }, Value::Object(map)) => {
+                keys.iter().any(|key| self.key_value(schema, map, key).is_some())
+            }
+            (ListKind::Map { .. }, _) => false,
+        }
+    }
+
     fn keyed(&self, schema: &'a Schema, keys: &[String], item: &Value) -> Result<PathElement, String> {
         let map = match item {
             Value::Object(map) => map,

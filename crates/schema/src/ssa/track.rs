@@ -52,6 +52,11 @@ pub fn track_update(
         managed = reconcile(ctx, managed);
     }
     let changes = changes(ctx, old, &new);
+    if changes.untyped {
+        // Upstream cannot say what changed, and leaves the owners as they were.
+        managed::put_list(&mut new, stored.cloned());
+        return new;
+    }
     if !(verbatim && changes.is_same()) {
         record(ctx, &mut managed, changes, manager, now);
         managed.cap_update_managers();
@@ -110,6 +115,7 @@ fn changes(ctx: &Ctx<'_>, old: Option<&Value>, new: &Value) -> Comparison {
         removed: relevant(all.removed),
         modified: relevant(all.modified),
         added: relevant(all.added),
+        untyped: all.untyped,
     }
 }
 
