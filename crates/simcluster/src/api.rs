@@ -15,6 +15,7 @@ mod patch;
 mod path;
 mod respond;
 mod review;
+mod scale;
 mod subresource;
 mod swagger;
 #[cfg(test)]

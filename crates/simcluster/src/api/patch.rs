@@ -81,8 +81,13 @@ impl Patch {
         Ok(Self { type_, document })
     }
 
+    /// Whether this is a configuration to apply.
+    pub(super) fn is_apply(&self) -> bool {
+        self.type_ == PatchType::Apply
+    }
+
     /// A patched object, with the keys that the patch states twice.
-    fn with(&self, value: Value) -> Document {
+    pub(super) fn with(&self, value: Value) -> Document {
         Document { value, duplicates: self.document.duplicates.clone() }
     }
 
@@ -155,7 +160,7 @@ impl Api {
         warnings: &mut Vec<String>,
     ) -> Result<(u16, std::sync::Arc<crate::object::Stored>), ApiError> {
         let kind = twin::kept_kind(target.kind);
-        let config = twin::kept(target.kind, self.applied_config(target, call, patch, warnings)?);
+        let config = twin::kept(target.kind, applied_config(target.kind, target, call, &patch, warnings)?);
         let ctx = self.cluster.ownership(kind, part);
         let apply = |live: Option<&Value>| {
             ssa::apply(&ctx, live, &config, &actor.manager, call.params.force, self.cluster.now())
@@ -179,57 +184,57 @@ impl Api {
             }
         }
     }
-
-    fn applied_config(
-        &self,
-        target: &Target,
-        call: &Call,
-        patch: Patch,
-        warnings: &mut Vec<String>,
-    ) -> Result<Value, ApiError> {
-        let kind = target.kind;
-        let info = kind.info();
-        let mut config = patch.document.value.clone();
-        let given = |key: &str| config[key].as_str().unwrap_or_default();
-        if given("apiVersion").is_empty() || given("kind").is_empty() {
-            return Err(ApiError::bad_request(
-                "invalid object type: apiVersion and kind must be set in an applied object",
-            ));
-        }
-        if given("apiVersion") != kind.api_version() || given("kind") != info.kind {
-            return Err(ApiError::bad_request(format!(
-                "invalid object type: {}, Kind={} (the path is of {}, Kind={})",
-                given("apiVersion"),
-                given("kind"),
-                kind.api_version(),
-                info.kind
-            )));
-        }
-        if !config["metadata"]["managedFields"].as_array().is_none_or(Vec::is_empty) {
-            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
-        }
-        // Metadata of another shape is refused by the check below, in the decoder's words.
-        let fits = matches!(config.get("metadata"), None | Some(Value::Null | Value::Object(_)));
-        if fits && config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            config["metadata"]["name"] = target.name.clone().unwrap_or_default().into();
-        }
-        if fits && info.namespaced && config["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
-            config["metadata"]["namespace"] = target.namespace.clone().into();
-        }
-        // Checked as its type, and merged as it was written: a partial configuration stays partial.
-        let checked = body::check(patch.with(config.clone()), kind, &call.params.field_validation)?;
-        warnings.extend(checked.warnings);
-        let wanted = target.name.as_deref().unwrap_or_default();
-        if let Some(name) = config["metadata"]["name"].as_str().filter(|name| *name != wanted) {
-            let why =
-                format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
-            return Err(ApiError::bad_request(why));
-        }
-        Ok(config)
-    }
 }
 
-fn refusal(error: ssa::ApplyError) -> ApiError {
+/// The configuration that a patch applies to an object of `kind` or to a part of one that has a kind of
+/// its own, held to that kind.
+pub(super) fn applied_config(
+    kind: KindId,
+    target: &Target,
+    call: &Call,
+    patch: &Patch,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
+    let info = kind.info();
+    let mut config = patch.document.value.clone();
+    let given = |key: &str| config[key].as_str().unwrap_or_default();
+    if given("apiVersion").is_empty() || given("kind").is_empty() {
+        return Err(ApiError::bad_request(
+            "invalid object type: apiVersion and kind must be set in an applied object",
+        ));
+    }
+    if given("apiVersion") != kind.api_version() || given("kind") != info.kind {
+        return Err(ApiError::bad_request(format!(
+            "invalid object type: {}, Kind={} (the path is of {}, Kind={})",
+            given("apiVersion"),
+            given("kind"),
+            kind.api_version(),
+            info.kind
+        )));
+    }
+    if !config["metadata"]["managedFields"].as_array().is_none_or(Vec::is_empty) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    // Metadata of another shape is refused by the check below, in the decoder's words.
+    let fits = matches!(config.get("metadata"), None | Some(Value::Null | Value::Object(_)));
+    if fits && config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        config["metadata"]["name"] = target.name.clone().unwrap_or_default().into();
+    }
+    if fits && info.namespaced && config["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
+        config["metadata"]["namespace"] = target.namespace.clone().into();
+    }
+    // Checked as its type, and merged as it was written: a partial configuration stays partial.
+    let checked = body::check(patch.with(config.clone()), kind, &call.params.field_validation)?;
+    warnings.extend(checked.warnings);
+    let wanted = target.name.as_deref().unwrap_or_default();
+    if let Some(name) = config["metadata"]["name"].as_str().filter(|name| *name != wanted) {
+        let why = format!("the name of the object ({name}) does not match the name on the URL ({wanted})");
+        return Err(ApiError::bad_request(why));
+    }
+    Ok(config)
+}
+/// Why an apply was refused, as a Status.
+pub(super) fn refusal(error: ssa::ApplyError) -> ApiError {
     let reason = match error.status() {
         409 => "Conflict",
         400 => "BadRequest",

@@ -10,8 +10,8 @@ use kiban_runtime::http::Body;
 use serde_json::{Value, json};
 
 use super::path::Target;
-use super::{Api, Call, body, patch, respond, review, write};
-use crate::kind::{KindId, kind_id, well_known};
+use super::{Api, Call, body, respond, review, write};
+use crate::kind::{kind_id, well_known};
 use crate::object::{Key, Phase, Stored};
 use crate::registry::{self, Actor, Desired, Part};
 use crate::status::ApiError;
@@ -85,63 +85,6 @@ impl Api {
             Method::PATCH => self.patch_part(target, part, call),
             _ => Err(ApiError::method_not_allowed()),
         }
-    }
-
-    fn scale(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
-        let key = target.key();
-        match call.method {
-            Method::GET => self.show_scale(&*self.find(target.kind, &key)?, call),
-            Method::PUT => {
-                let given = body::plain(call, kind_id("autoscaling", "Scale"))?.value;
-                self.set_scale(target, call, |_| Ok(given.clone()))
-            }
-            Method::PATCH => {
-                let patch = patch::Patch::read(call)?;
-                let kind = kind_id("autoscaling", "Scale").unwrap_or(target.kind);
-                self.set_scale(target, call, |scale| patch.put(kind, scale))
-            }
-            _ => Err(ApiError::method_not_allowed()),
-        }
-    }
-
-    fn set_scale(
-        &self,
-        target: &Target,
-        call: &Call,
-        change: impl Fn(&Value) -> Result<Value, ApiError>,
-    ) -> Result<Response<Body>, ApiError> {
-        let key = target.key();
-        let stored = self.cluster.update(target.kind, &key, Part::Sub("scale"), &call.actor()?, |live| {
-            let revision = live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
-            let asked = change(&scale_view(target.kind, live))?;
-            let wanted = asked["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-            if !wanted.is_empty() && wanted != revision {
-                return Err(ApiError::stale(target.kind, &key.name));
-            }
-            let replicas = asked["spec"]["replicas"].as_i64().unwrap_or(0);
-            if !(0..=i64::from(i32::MAX)).contains(&replicas) {
-                let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
-                let text = format!("Scale.autoscaling \"{}\" is invalid: spec.replicas: {why}", key.name);
-                return Err(ApiError::new(422, "Invalid", text).cause(
-                    "FieldValueInvalid",
-                    why,
-                    Some("spec.replicas"),
-                ));
-            }
-            let mut next = live.clone();
-            next["spec"]["replicas"] = replicas.into();
-            Ok(Desired::Update(next))
-        })?;
-        self.show_scale(&stored, call)
-    }
-
-    /// A workload's scale in the form that was asked for.
-    fn show_scale(&self, object: &Stored, call: &Call) -> Result<Response<Body>, ApiError> {
-        let kind = kind_id("autoscaling", "Scale").unwrap_or(object.kind);
-        let include = respond::include(&call.params.include_object)?;
-        let scale = scale_view(object.kind, &object.value());
-        let shown = respond::converted(kind, &scale, &call.accept.form, include, self.cluster.now(), true);
-        Ok(respond::value(200, &shown))
     }
 
     /// Contract: Kubernetes pkg/registry/core/pod/storage/eviction.go.
@@ -299,26 +242,6 @@ fn part(sub: &str) -> Part {
 }
 
 /// The `Scale` of a workload.
-fn scale_view(kind: KindId, object: &Value) -> Value {
-    let meta = &object["metadata"];
-    let selector = &object["spec"]["selector"];
-    // ReplicationControllers select by a plain map.
-    let plain = kind == *well_known::REPLICATION_CONTROLLER;
-    let selector = if plain { json!({"matchLabels": selector}) } else { selector.clone() };
-    let selector = LabelSelector::from_object(&selector).map(|s| s.to_string()).unwrap_or_default();
-    let replicas =
-        if object["status"]["replicas"].is_null() { json!(0) } else { object["status"]["replicas"].clone() };
-    json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1",
-        "metadata": {
-            "name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"],
-            "resourceVersion": meta["resourceVersion"], "creationTimestamp": meta["creationTimestamp"],
-        },
-        "spec": {"replicas": object["spec"]["replicas"]},
-        "status": {"replicas": replicas, "selector": selector},
-    })
-}
-
 /// Counts an eviction against a budget.
 fn spend(live: &Value, budget: &str, pod: &str, now: &str) -> Result<Desired, ApiError> {
     let status = &live["status"];

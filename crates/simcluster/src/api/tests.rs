@@ -11,14 +11,14 @@ use super::*;
 use crate::controllers::tests::{World, counts, workload};
 use crate::kind::well_known::*;
 
-struct Client {
+pub(super) struct Client {
     api: Arc<Api>,
     runtime: tokio::runtime::Runtime,
     _trigger: kiban_runtime::shutdown::Trigger,
 }
 
 impl Client {
-    fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         let (trigger, shutdown) = kiban_runtime::shutdown::channel();
         let api = Arc::new(Api::new(world.cluster.clone(), String::new(), shutdown));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -26,14 +26,27 @@ impl Client {
     }
 
     /// Code and JSON of the answer.
-    fn call(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+    pub(super) fn call(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        self.send(method, path, "application/json", body)
+    }
+
+    pub(super) fn patch(&self, path: &str, media: &str, body: &Value) -> (u16, Value) {
+        self.send(Method::PATCH, path, media, body)
+    }
+
+    /// A server-side apply; the query names the manager.
+    pub(super) fn apply(&self, path: &str, query: &str, config: &Value) -> (u16, Value) {
+        self.patch(&format!("{path}?{query}"), "application/apply-patch+yaml", config)
+    }
+
+    fn send(&self, method: Method, path: &str, media: &str, body: &Value) -> (u16, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let call = Call {
             method,
             params: Params::parse(query).unwrap(),
             accept: Accept::parse("application/json").unwrap(),
             user_agent: "test/1".into(),
-            content_type: "application/json".into(),
+            content_type: media.into(),
             impersonated: None,
             body: if body.is_null() { bytes::Bytes::new() } else { body.to_string().into() },
         };
