@@ -14,7 +14,7 @@ use crate::origin::Layer;
 use crate::problem::{Kind, Problem};
 
 /// One step from the root of a document to a value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
     /// The value of a key.
     Key(Arc<str>),
@@ -56,6 +56,8 @@ pub struct Place {
     pub alias: Option<usize>,
     /// It carries a tag (`!!str`).
     pub tagged: bool,
+    /// The column of its key in characters, from 1; 0 for items of lists.
+    pub key_column: u32,
     /// The line, from 1.
     pub line: u32,
     /// The column in characters, from 1.
@@ -162,11 +164,41 @@ pub fn scalars(name: &str, text: &str) -> Result<Scalars, Problem> {
     Ok(Scalars { source, places: walk.places, documents })
 }
 
+/// The text that brings a new key into the map that holds `beside`, and where it belongs: behind that value,
+/// on a line of its own, or in the same flow map.
+pub fn beside(scalars: &Scalars, beside: &Place, key: &str, value: &str) -> (usize, String) {
+    let quoted = if fits_plain(value, beside.flow) { value.to_owned() } else { double(value) };
+    if beside.flow {
+        return (beside.range.end, format!(", {key}: {quoted}"));
+    }
+    let text = &scalars.source.text;
+    let rest = text.get(beside.range.end..).unwrap_or_default();
+    let line = rest.find('\n').map_or(rest.len(), |at| at + 1);
+    let has_end = rest.get(..line).is_some_and(|l| l.ends_with('\n'));
+    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let indent = " ".repeat(beside.key_column.saturating_sub(1) as usize);
+    let at = beside.range.end + line;
+    (
+        at,
+        if has_end {
+            format!("{indent}{key}: {quoted}{end}")
+        } else {
+            format!("{end}{indent}{key}: {quoted}")
+        },
+    )
+}
+
 /// Puts new values into places. A place keeps its quotes where the value can stand in them; a comment
 /// behind it, on the same line, is replaced where `comment` says so.
 pub fn rewrite(scalars: &Scalars, changes: &[Change<'_>]) -> String {
+    rewrite_with(scalars, changes, &[])
+}
+
+/// As [`rewrite`], with texts of [`beside`] put in.
+pub fn rewrite_with(scalars: &Scalars, changes: &[Change<'_>], inserts: &[(usize, String)]) -> String {
     let text = &scalars.source.text;
-    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    let mut edits: Vec<(Range<usize>, String)> =
+        inserts.iter().map(|(at, new)| (*at..*at, new.clone())).collect();
     for change in changes {
         edits.push((change.place.range.clone(), written(change.place, change.value, text)));
         if let Some(comment) = change.comment {
@@ -269,7 +301,7 @@ impl<'a> Offsets<'a> {
 /// A list or map that is being read.
 enum Open {
     List { next: usize, flow: bool },
-    Map { key: Option<Arc<str>>, flow: bool, complex: usize },
+    Map { key: Option<Arc<str>>, column: u32, flow: bool, complex: usize },
 }
 
 struct Walk<'a> {
@@ -292,7 +324,9 @@ impl Walk<'_> {
             }
             Event::Alias(id) => self.value(span, String::new(), Quotes::None, 0, Some(id), false)?,
             Event::SequenceStart(..) => self.begin(span, |flow| Open::List { next: 0, flow })?,
-            Event::MappingStart(..) => self.begin(span, |flow| Open::Map { key: None, flow, complex: 0 })?,
+            Event::MappingStart(..) => {
+                self.begin(span, |flow| Open::Map { key: None, column: 0, flow, complex: 0 })?
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.open.pop();
                 self.end_of_value(None);
@@ -332,8 +366,10 @@ impl Walk<'_> {
         alias: Option<usize>,
         tagged: bool,
     ) -> Result<(), Problem> {
-        if let Some(Open::Map { key: key @ None, complex: 0, .. }) = self.open.last_mut() {
+        let start = u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1);
+        if let Some(Open::Map { key: key @ None, column, complex: 0, .. }) = self.open.last_mut() {
             *key = Some(text.into());
+            *column = start;
             return Ok(());
         }
         if self.places.len() >= MAX_NODES {
@@ -352,7 +388,11 @@ impl Walk<'_> {
             alias,
             tagged,
             line: u32::try_from(span.start.line().max(1)).unwrap_or(u32::MAX),
-            column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
+            column: start,
+            key_column: match self.open.last() {
+                Some(Open::Map { column, .. }) => *column,
+                _ => 0,
+            },
         };
         self.end_of_value(Some(place));
         Ok(())
@@ -391,17 +431,19 @@ impl Walk<'_> {
             .collect()
     }
 
-    /// The bytes of a scalar, without its tag and anchor. The parser's end of a plain one may lie behind
-    /// the white space after it.
+    /// The bytes of a scalar, without its tag and anchor. The parser's end may lie behind the white space
+    /// and the comment after it.
     fn range(&self, span: Span, quotes: Quotes) -> Range<usize> {
         let start = self.bytes.of(span.start.index());
-        let mut end = self.bytes.of(span.end.index()).max(start);
+        let end = self.bytes.of(span.end.index()).max(start);
         let start = start + properties(self.bytes.text.get(start..end).unwrap_or_default());
         let slice = self.bytes.text.get(start..end).unwrap_or_default();
-        if quotes != Quotes::Block {
-            end = start + slice.trim_end().len();
-        }
-        start + self.offset..end + self.offset
+        let length = match quotes {
+            Quotes::Block => slice.len(),
+            Quotes::None => slice.trim_end().len(),
+            Quotes::Single | Quotes::Double => quoted_length(slice),
+        };
+        start + self.offset..start + length + self.offset
     }
 
     fn mark(&self, line: usize, column: usize) -> Mark {
@@ -413,6 +455,24 @@ impl Walk<'_> {
             width: 1,
         }
     }
+}
+
+/// The length of a quoted scalar, both quotes included.
+fn quoted_length(text: &str) -> usize {
+    let mut chars = text.char_indices().peekable();
+    let Some((_, quote)) = chars.next() else { return 0 };
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' && quote == '"' {
+            chars.next();
+        } else if c == quote {
+            // Two single quotes are one of the text.
+            if quote == '\'' && chars.next_if(|(_, c)| *c == quote).is_some() {
+                continue;
+            }
+            return at + 1;
+        }
+    }
+    text.len()
 }
 
 /// The length of the tag and anchor before a scalar, with the white space and comments behind them.

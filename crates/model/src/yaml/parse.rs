@@ -80,6 +80,9 @@ fn decode_utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
+/// Lines of comments behind which a tab is still looked for.
+const MAX_COMMENT: usize = 200;
+
 struct Builder<'a> {
     source: Arc<Source>,
     mode: Mode,
@@ -271,7 +274,12 @@ impl Builder<'_> {
 
     fn scan_error(&self, error: &ScanError) -> Problem {
         let at = error.marker();
-        if let Some(tab) = self.tab_before(at.line()) {
+        let tab = self.tab_near(at.line()).or_else(|| {
+            // Of a value that might go on the parser names the end, and the tab stands below comments.
+            let below = (at.line()..at.line().saturating_add(MAX_COMMENT)).skip(2);
+            below.take_while(|_| error.info().contains("tab")).find_map(|line| self.tab_in(line))
+        });
+        if let Some(tab) = tab {
             return Problem::at(&tab, Kind::Syntax, "a tab indents the line; YAML takes spaces only");
         }
         let mark = place(&self.source, at.line(), at.col(), 1);
@@ -279,13 +287,15 @@ impl Builder<'_> {
     }
 
     /// A tab in the indentation of the line in which the parser stopped, or of its neighbours.
-    fn tab_before(&self, line: usize) -> Option<Mark> {
-        [line, line.saturating_add(1), line.saturating_sub(1)].into_iter().find_map(|number| {
-            let text = self.source.line(u32::try_from(number).ok()?)?;
-            let indent = text.find(|c: char| c != ' ' && c != '\t' && c != '-').unwrap_or(text.len());
-            let at = text.get(..indent)?.find('\t')?;
-            Some(place(&self.source, number, at, 1))
-        })
+    fn tab_near(&self, line: usize) -> Option<Mark> {
+        [line, line.saturating_add(1), line.saturating_sub(1)].into_iter().find_map(|line| self.tab_in(line))
+    }
+
+    fn tab_in(&self, number: usize) -> Option<Mark> {
+        let text = self.source.line(u32::try_from(number).ok()?)?;
+        let indent = text.find(|c: char| c != ' ' && c != '\t' && c != '-').unwrap_or(text.len());
+        let at = text.get(..indent)?.find('\t')?;
+        Some(place(&self.source, number, at, 1))
     }
 }
 

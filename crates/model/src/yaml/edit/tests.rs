@@ -24,13 +24,13 @@ fn shown(text: &str) -> Vec<String> {
 
 #[test]
 fn every_value_is_found_with_exactly_its_own_bytes() {
-    let text = "a: plain   # c\nb: 'si''ngle' \nc: \"do\\tuble\"\nd: [x, {e: y}, \"z\"]\n? [k1, k2]\n: v\nf: !!str 12\ng: &anchor abc\nh: *anchor\ni: two\n  lines\nj:\n- k: 1\n  l: 2\n";
+    let text = "a: plain   # c\nb: 'si''ngle'  # 'c'\nc: \"do\\tub\\\"le\" # \"c\"\nd: [x, {e: y}, \"z\"]\n? [k1, k2]\n: v\nf: !!str 12\ng: &anchor abc\nh: *anchor\ni: two\n  lines\nj:\n- k: 1\n  l: 2\n";
     assert_eq!(
         shown(text),
         [
             "0 a|plain|plain",
             "0 b|'si''ngle'|si'ngle",
-            "0 c|\"do\\tuble\"|do\tuble",
+            "0 c|\"do\\tub\\\"le\"|do\tub\"le",
             "0 d.0|x|x",
             "0 d.1.e|y|y",
             "0 d.2|\"z\"|z",
