@@ -39,8 +39,21 @@ pub struct PinnedVersion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
     /// The commit of the app's source that it was built from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "commit", skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+}
+
+/// A commit's full or shortened id: SHA-1 or SHA-256.
+fn commit<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(d)?;
+    let is_id =
+        |t: &String| (7..=64).contains(&t.len()) && t.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match text {
+        Some(text) if !is_id(&text) => Err(serde::de::Error::custom(format!(
+            "{text:?} is no commit: 7 to 64 hexadecimal digits are needed"
+        ))),
+        _ => Ok(text),
+    }
 }
 
 /// An image that is pinned: repository, digest and the tag by which people know it.

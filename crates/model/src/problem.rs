@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::yaml::Mark;
 
+mod excerpt;
+
 /// What kind of problem it is: how a command counts it, not what a person reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -48,14 +50,14 @@ impl Problem {
             line: mark.line,
             column: mark.column,
             kind,
-            message: message.into(),
+            message: brief(message.into()),
             excerpt,
         }
     }
 
     /// A problem of a file as a whole.
     pub fn of_file(file: &str, kind: Kind, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: 0, column: 0, kind, message: message.into(), excerpt: None }
+        Self { file: file.into(), line: 0, column: 0, kind, message: brief(message.into()), excerpt: None }
     }
 }
 
@@ -67,19 +69,29 @@ impl fmt::Display for Problem {
         }
         let Some((text, width)) = self.excerpt.as_ref().filter(|_| f.alternate()) else { return Ok(()) };
         let gutter = self.line.to_string();
-        // Tabs stay tabs, so that the caret stands below what it points at in any terminal.
-        let lead: String = text
-            .chars()
-            .take(self.column.saturating_sub(1) as usize)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let room = text.chars().count().saturating_sub(lead.chars().count()).max(1);
-        let carets = "^".repeat((*width as usize).min(room));
-        write!(f, "\n {gutter} | {text}\n {} | {lead}{carets}", " ".repeat(gutter.len()))
+        let (line, carets) = excerpt::lines(text, self.column, *width);
+        write!(f, "\n {gutter} | {line}\n {} | {carets}", " ".repeat(gutter.len()))
     }
 }
 
 impl std::error::Error for Problem {}
+
+/// A longer message is cut in its middle: nobody reads what a huge value says about itself.
+const MAX_MESSAGE: usize = 600;
+/// Characters that are kept of its end, where the advice stands.
+const MESSAGE_END: usize = 300;
+
+/// A message that fits on a screen and changes nothing there.
+fn brief(message: String) -> String {
+    let message = excerpt::plain(&message);
+    let length = message.chars().count();
+    if length <= MAX_MESSAGE {
+        return message;
+    }
+    let head: String = message.chars().take(MAX_MESSAGE - MESSAGE_END).collect();
+    let tail: String = message.chars().skip(length - MESSAGE_END).collect();
+    format!("{head} … {tail}")
+}
 
 /// Puts problems into the order in which a person reads the files, without repetitions.
 pub fn tidy(problems: &mut Vec<Problem>) {

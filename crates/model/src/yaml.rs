@@ -45,7 +45,8 @@ impl Source {
     /// The text of the line `number`, counted from 1.
     pub fn line(&self, number: u32) -> Option<&str> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        self.text.lines().nth(index)
+        // YAML breaks lines at a carriage return alone too.
+        self.text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')).nth(index)
     }
 }
 

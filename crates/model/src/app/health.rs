@@ -140,9 +140,7 @@ fn check(long: &mut ProbeLong) -> Result<Check, String> {
         (Some(path), None, None, None) => Ok(Check::Http { path, port: long.port.take() }),
         (None, Some(tcp), None, None) => Ok(Check::Tcp { tcp }),
         (None, None, Some(grpc), None) => Ok(Check::Grpc { grpc, service: long.service.take() }),
-        (None, None, None, Some(exec)) if exec.first().is_none_or(String::is_empty) => {
-            Err("exec needs a command".into())
-        }
+        (None, None, None, Some(exec)) if exec.is_empty() => Err("exec needs a command".into()),
         (None, None, None, Some(exec)) => Ok(Check::Exec { exec }),
         _ => Err("give exactly one of path, tcp, grpc and exec".into()),
     }

@@ -92,12 +92,6 @@ impl Short for Run {
         if long.command.is_empty() && long.args.is_empty() {
             return Err(NOTHING.into());
         }
-        if long.command.first().is_some_and(String::is_empty) {
-            return Err("the command is an empty text".into());
-        }
-        if long.command.iter().chain(&long.args).any(|word| word.contains('\0')) {
-            return Err("a character of no width (NUL) ends a word for the operating system".into());
-        }
         Ok(Self { command: long.command, args: long.args })
     }
     fn from_list(items: Vec<String>) -> Option<Result<Self, String>> {

@@ -150,10 +150,14 @@ mod amounts {
     }
 }
 
-/// Refuses less disk than any file takes: its unit was forgotten, or is the one of thousandths.
+/// Refuses more disk than a node has, and less than any file takes: its unit was forgotten, or is the one of
+/// thousandths.
 pub(super) fn whole_bytes(quantity: &Quantity) -> Result<(), String> {
-    if quantity.amount().value() >= 1 << 10 {
-        return Ok(());
+    const MAX_BYTES: i64 = 1 << 50;
+    match quantity.amount().value() {
+        bytes if bytes > MAX_BYTES => return Err(format!("{quantity} is more disk than a node has")),
+        bytes if bytes >= 1 << 10 => return Ok(()),
+        _ => {}
     }
     let number = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     Err(format!("{quantity} is less than 1Ki; did you mean \"{number}Mi\"?"))

@@ -15,6 +15,7 @@ impl Repo {
         let app = fallback(APP_FALLBACK);
         let platform = fallback(PLATFORM_FALLBACK);
         let mut problems = Vec::new();
+        let mut profile = None;
         if let Some(root) = &mut self.platform {
             let read = decode_layer::<Platform>(
                 root,
@@ -25,7 +26,12 @@ impl Repo {
             if let Some(profile) = &read.value {
                 names::check_platform(profile, &read.tree, &mut problems);
             }
+            // What was left out of it would be missed in the apps: one mistake is one problem.
+            profile = if read.is_sound() { read.value } else { None };
             problems.extend(read.problems);
+            if let Some(profile) = &mut profile {
+                add_rows(profile, root);
+            }
             let above = Layered { lowest: false, literal: &[] };
             for node in inner(root, "profile") {
                 problems.extend(decode_layer::<Platform>(node, "profile", platform.as_ref(), above).problems);
@@ -35,7 +41,7 @@ impl Repo {
             }
         }
         for folder in self.apps.values_mut() {
-            check_folder(folder, app.as_ref(), &mut problems);
+            check_folder(folder, app.as_ref(), profile.as_ref(), &mut problems);
         }
         self.problems.extend(problems);
     }
@@ -44,11 +50,40 @@ impl Repo {
 /// Every layer of an app may remove what those below it set.
 const APP_LAYER: Layered = Layered { lowest: false, literal: APP_RULES.literal };
 
-fn check_folder(folder: &mut AppFolder, fallback_app: Option<&Node>, problems: &mut Vec<Problem>) {
+/// Adds the sizes and identities that some environment has of its own.
+fn add_rows(profile: &mut Platform, root: &Node) {
+    for environment in root.get("environments").map(Node::entries).unwrap_or_default() {
+        let own = environment.value.get("profile").map(|node| {
+            let mut merged = Node { mark: node.mark.clone(), tree: node.tree.clone() };
+            decode_layer::<Platform>(
+                &mut merged,
+                "profile",
+                fallback(PLATFORM_FALLBACK).as_ref(),
+                Layered { lowest: false, literal: &[] },
+            )
+        });
+        if let Some(own) = own.and_then(|read| read.value) {
+            profile.sizes.extend(
+                own.sizes
+                    .into_iter()
+                    .filter(|(name, _)| !profile.sizes.contains_key(name))
+                    .collect::<Vec<_>>(),
+            );
+            profile.identities.extend(own.identities);
+        }
+    }
+}
+
+fn check_folder(
+    folder: &mut AppFolder,
+    fallback_app: Option<&Node>,
+    profile: Option<&Platform>,
+    problems: &mut Vec<Problem>,
+) {
     if let Some(node) = &mut folder.app {
         let read = decode_layer::<App>(node, "App", fallback_app, APP_LAYER);
         if let Some(app) = read.value.as_ref().filter(|_| read.is_sound()) {
-            laws::alone(app, &read.tree, problems);
+            laws::alone(app, profile, &read.tree, problems);
         }
         problems.extend(read.problems);
     }

@@ -10,6 +10,7 @@ use crate::yaml::{Node, find};
 
 mod calls;
 mod paths;
+mod words;
 
 pub(super) use paths::files;
 
@@ -64,6 +65,7 @@ pub(super) fn check(apps: &[Resolved], known: &[&str], sound: bool, problems: &m
         secrets(app, tree, problems);
         identity(resolved, tree, problems);
         overrides(app, tree, problems);
+        words::check(app, tree, problems);
         paths::clashes(app, tree, problems);
         namespace(resolved, tree, problems);
         if app.slo.as_ref().is_some_and(|slo| slo.availability.is_none() && slo.latency.is_none()) {
@@ -77,7 +79,17 @@ pub(super) fn check(apps: &[Resolved], known: &[&str], sound: bool, problems: &m
 }
 
 /// Checks one app's file by itself, whatever an environment sets instead: what stands in it twice.
-pub(super) fn alone(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
+/// `profile`: with the rows of all environments, where it could be read.
+pub(super) fn alone(app: &App, profile: Option<&Platform>, tree: &Node, problems: &mut Vec<Problem>) {
+    if let Some(profile) = profile {
+        if app.size.is_some() {
+            size(app.size.as_ref(), "size", profile, tree, problems);
+        }
+        for (name, job) in app.jobs.iter().filter(|(_, job)| job.size.is_some()) {
+            size(job.size.as_ref(), &format!("jobs.{name}.size"), profile, tree, problems);
+        }
+        role(app, profile, tree, problems);
+    }
     numbers(app, tree, problems);
     twice(app, tree, problems);
     job_names(app, tree, problems);
@@ -85,6 +97,7 @@ pub(super) fn alone(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
     paths::clashes(app, tree, problems);
     calls::callers_twice(app, tree, problems);
     calls::targets_twice(tree, problems);
+    words::check(app, tree, problems);
 }
 
 /// Port numbers are used once.
@@ -243,16 +256,20 @@ fn secrets(app: &App, tree: &Node, problems: &mut Vec<Problem>) {
 }
 
 fn identity(resolved: &Resolved, tree: &Node, problems: &mut Vec<Problem>) {
-    let Some(role) = resolved.app.identity.as_ref().and_then(|i| i.role.as_ref()) else { return };
+    role(&resolved.app, &resolved.platform, tree, problems);
+}
+
+/// The identity is one of the platform's, and for the app's team.
+fn role(app: &App, platform: &Platform, tree: &Node, problems: &mut Vec<Problem>) {
+    let Some(role) = app.identity.as_ref().and_then(|i| i.role.as_ref()) else { return };
     let path = ["identity", "role"];
-    match resolved.platform.identities.get(role) {
+    match platform.identities.get(role) {
         None => {
-            let hint = did_you_mean(role, resolved.platform.identities.keys().map(|n| n.as_str()));
+            let hint = did_you_mean(role, platform.identities.keys().map(|n| n.as_str()));
             report(tree, &path, format!("platform.yaml has no identity {:?}{hint}", role.as_str()), problems);
         }
-        Some(spec) if !spec.teams.is_empty() && !spec.teams.contains(&resolved.app.team) => {
-            let message =
-                format!("identity {:?} is not for team {:?}", role.as_str(), resolved.app.team.as_str());
+        Some(spec) if !spec.teams.is_empty() && !spec.teams.contains(&app.team) => {
+            let message = format!("identity {:?} is not for team {:?}", role.as_str(), app.team.as_str());
             report(tree, &path, message, problems);
         }
         Some(_) => {}

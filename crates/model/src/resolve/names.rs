@@ -2,13 +2,13 @@
 
 use std::sync::OnceLock;
 
-use kiban_base::names::is_dns1123_label;
+use kiban_base::names::{is_dns1123_label, is_dns1123_subdomain};
 use schemars::SchemaGenerator;
 
 use crate::app::{App, CallTarget};
 use crate::problem::{Kind, Problem, did_you_mean};
 use crate::profile::{ACCESS_LOG_FIELDS, Platform};
-use crate::yaml::Node;
+use crate::yaml::{Entry, Node, find};
 
 /// Names of environments that would be taken for something else.
 const RESERVED: [&str; 5] = ["all", "default", "none", "platform", "rendered"];
@@ -44,8 +44,72 @@ pub(super) fn check_platform(platform: &Platform, root: &Node, problems: &mut Ve
             problems.push(Problem::at(&entry.key.mark, Kind::Value, message));
         }
     }
+    check_defaults(platform, root, problems);
+    check_texts(platform, root, problems);
     check_access_log(platform, root, problems);
     check_pattern(platform, root, problems);
+}
+
+/// The size that defaults name is one of the platform's.
+fn check_defaults(platform: &Platform, root: &Node, problems: &mut Vec<Problem>) {
+    let mut sizes: Vec<&str> = platform.sizes.keys().map(|name| name.as_str()).collect();
+    let environments = root.get("environments").map(Node::entries).unwrap_or_default();
+    for environment in environments {
+        let own = environment.value.get("profile").and_then(|profile| profile.get("sizes"));
+        sizes.extend(own.map(Node::entries).unwrap_or_default().iter().map(Entry::name));
+    }
+    for holder in environments.iter().map(|e| &e.value).chain([root]) {
+        let Some(node) = holder.get("defaults").and_then(|defaults| defaults.get("size")) else { continue };
+        let Some(name) = node.text().filter(|name| !node.is_null() && !sizes.contains(name)) else {
+            continue;
+        };
+        let hint = did_you_mean(name, sizes.iter().copied());
+        let message = format!("no size {name:?}{hint} (there are: {})", sizes.join(", "));
+        problems.push(Problem::at(&node.mark, Kind::Value, message));
+    }
+}
+
+/// Texts that are names elsewhere: branches, listeners, namespaces.
+fn check_texts(platform: &Platform, root: &Node, problems: &mut Vec<Problem>) {
+    let mut report = |path: &[&str], message: String| {
+        problems.push(Problem::at(find(root, path, false), Kind::Value, message));
+    };
+    for (env, environment) in &platform.environments {
+        if let Some(branch) = environment.branch.as_ref().filter(|branch| !is_branch(branch)) {
+            report(&["environments", env, "branch"], format!("{branch:?} is no name of a branch"));
+        }
+    }
+    if let Some(listener) =
+        platform.entry.gateway.listener.as_ref().filter(|name| !is_dns1123_subdomain(name))
+    {
+        let message = format!("{listener:?} is no name of a gateway's listener such as https");
+        report(&["entry", "gateway", "listener"], message);
+    }
+    let network = &platform.network;
+    for (key, peers) in
+        [("dns", &network.dns), ("entry", &network.entry), ("monitoring", &network.monitoring)]
+    {
+        for (index, peer) in peers.iter().enumerate() {
+            for (label, _) in peer.namespace.iter().filter(|(_, value)| value.is_empty()) {
+                let message = format!("{label} is empty: no namespace has such a label");
+                report(&["network", key, &index.to_string(), "namespace", label], message);
+            }
+        }
+    }
+}
+
+/// What `git check-ref-format --branch` takes.
+fn is_branch(name: &str) -> bool {
+    let bad = |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
+    let parts = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    !name.starts_with('-')
+        && !name.ends_with('.')
+        && name != "@"
+        && name != "HEAD"
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.chars().any(bad)
+        && name.split('/').all(parts)
 }
 
 /// What is dropped is a field of the log, and no more than all of it is sampled.

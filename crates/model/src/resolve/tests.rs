@@ -10,6 +10,7 @@ use crate::repo::{DirFiles, Files, MemoryFiles, Repo};
 use crate::yaml::{Node, parse_one};
 
 mod bad;
+mod mutate;
 
 /// The example in which every key of every file is set.
 pub(crate) fn full() -> MemoryFiles {

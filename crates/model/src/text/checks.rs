@@ -99,6 +99,9 @@ pub(super) fn host(text: &str) -> Checked {
                 "{text:?} is no host name: {label:?} has {} characters, {MAX_LABEL} are possible between dots",
                 label.len()
             )),
+            None if bare.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit())) => {
+                Err(format!("{text:?} is no host name: a name ends in letters, not in a number"))
+            }
             None => Ok(()),
         };
     }
