@@ -166,6 +166,31 @@ impl Objects {
         Ok(found)
     }
 
+    /// What lies in a folder of a commit by name, folders included, not what is below those; nothing where
+    /// there is no such folder. An empty path means the root. Equal ids of folders mean that all below is equal.
+    ///
+    /// # Errors
+    /// Where the path or a name in the folder is refused, or an object is missing or broken.
+    pub fn folder(&self, commit: Oid, path: &str) -> Result<BTreeMap<String, Side>, Error> {
+        let mut tree = self.commit(commit)?.tree;
+        if !path.is_empty() {
+            check_path(path)?;
+            for part in path.split('/') {
+                let object = self.get_as(&tree, Kind::Tree)?;
+                let rows = rows(tree, &object.data)?;
+                let found = rows.iter().find(|row| row.name == part.as_bytes() && row.mode == Mode::Tree);
+                let Some(row) = found else { return Ok(BTreeMap::new()) };
+                tree = row.id;
+            }
+        }
+        let object = self.get_as(&tree, Kind::Tree)?;
+        let named = |row: &Row<'_>| match check_part(row.name) {
+            Ok(name) => Ok((name.to_owned(), Side { mode: row.mode, id: row.id })),
+            Err(why) => Err(refuse(&[path.as_bytes(), b"/", row.name].concat(), why)),
+        };
+        rows(tree, &object.data)?.iter().map(named).collect()
+    }
+
     /// What lies at a path of a commit; nothing where there is nothing, or a folder.
     ///
     /// # Errors
