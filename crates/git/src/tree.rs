@@ -171,7 +171,7 @@ impl Objects {
     ///
     /// # Errors
     /// Where the path or a name in the folder is refused, or an object is missing or broken.
-    pub fn folder(&self, commit: Oid, path: &str) -> Result<BTreeMap<String, Side>, Error> {
+    pub fn list(&self, commit: Oid, path: &str) -> Result<BTreeMap<String, Side>, Error> {
         let mut tree = self.commit(commit)?.tree;
         if !path.is_empty() {
             check_path(path)?;
