@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import namedtuple
 
-from .store import CACHE, CannotBeHad, once, run, tree
+from .store import CACHE, CannotBeHad, once, retry, run, tree
 
 # Where Debian keeps the keys of its archive, on Debian.
 KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg"]
@@ -29,8 +29,12 @@ LIBRARY = re.compile(r"(lib[a-z0-9.+-]+|zlib1g)(?::any)?(?: \(>= ([^)]+)\))?$")
 SYSTEM = {"libc6", "libgcc-s1", "libstdc++6"}
 
 
-def options(state, more=()):
-    """apt with lists, state and cache below `state`."""
+# What the system has apt do around an update is about the system.
+HOOKS = ["APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success"]
+
+
+def options(state, **more):
+    """The arguments of apt with lists, state and cache below `state`, in a file that is read after the system's."""
     set_to = {
         "Dir::State::lists": state / "lists",
         "Dir::Cache": state / "cache",
@@ -41,9 +45,12 @@ def options(state, more=()):
         "Acquire::Retries": "3",
         "Acquire::http::Timeout": "60",
         "Acquire::https::Timeout": "60",
-        **dict(more),
+        **{name.replace("_", "::"): value for name, value in more.items()},
     }
-    return [word for name, value in set_to.items() for word in ("-o", f"{name}={value}")]
+    lines = [f"#clear {name};" for name in HOOKS] + [f'{name} "{value}";' for name, value in set_to.items()]
+    path = state / "apt.conf"
+    path.write_text("\n".join([*lines, ""]))
+    return ["-c", path]
 
 
 def mirrors():
@@ -64,6 +71,22 @@ def sources(mirror, keyring):
     )
 
 
+def update(arguments):
+    run("apt-get", *arguments, "update")
+
+
+def update_sid(arguments, source, keyring):
+    """The lists of sid, from the first of the system's mirrors that has them."""
+    failures = []
+    for mirror in mirrors():
+        source.write_text(sources(mirror, keyring))
+        try:
+            return update(arguments)
+        except OSError as error:
+            failures.append(str(error))
+    raise OSError("; ".join(failures))
+
+
 STATES = []
 
 
@@ -79,24 +102,21 @@ def archive(suite):
         (state / folder).mkdir(parents=True)
     if suite == OWN:
         arguments = options(state)
-        run("apt-get", *arguments, "update")
-        return arguments
-    keyring = next((k for k in KEYRINGS if pathlib.Path(k).exists()), None)
-    if keyring is None:
-        raise CannotBeHad("Debian's archive keyring is not on this system (package debian-archive-keyring)")
-    (state / "status").touch()
-    source = state / "sid.sources"
-    more = {"Dir::Etc::sourcelist": source, "Dir::Etc::sourceparts": "-", "Dir::State::status": state / "status"}
-    arguments = options(state, more)
-    failures = []
-    for mirror in mirrors():
-        source.write_text(sources(mirror, keyring))
-        try:
-            run("apt-get", *arguments, "update")
-            return arguments
-        except OSError as error:
-            failures.append(str(error))
-    raise OSError("; ".join(failures))
+        fetch_lists = lambda: update(arguments)  # noqa: E731
+    else:
+        keyring = next((k for k in KEYRINGS if pathlib.Path(k).exists()), None)
+        if keyring is None:
+            raise CannotBeHad("Debian's archive keyring is not on this system (package debian-archive-keyring)")
+        source, status = state / "sid.sources", state / "status"
+        status.touch()
+        arguments = options(state, Dir_Etc_sourcelist=source, Dir_Etc_sourceparts="-", Dir_State_status=status)
+        fetch_lists = lambda: update_sid(arguments, source, keyring)  # noqa: E731
+    try:
+        retry(f"the list of packages ({suite})", fetch_lists)
+    except OSError as error:
+        # Tried often enough, for all who want a package of it.
+        raise CannotBeHad(str(error)) from error
+    return arguments
 
 
 def forget():
