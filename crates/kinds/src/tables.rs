@@ -23,6 +23,7 @@ mod workloads;
 use kiban_base::clock::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::custom::columns::Columns;
 use cell::{at, cells, number, text, time};
 
 /// One column of a table.
@@ -196,6 +197,32 @@ pub fn render_one(group: &str, kind: &str, object: &Value, options: TableOptions
     };
     let row = table_row(printer, object, (printer.cells)(object, now), options);
     table(printer, meta.to_value(), vec![row], options)
+}
+
+/// [`render`] for a custom kind.
+pub fn render_custom<'a>(
+    columns: &Columns,
+    objects: impl IntoIterator<Item = &'a Value>,
+    meta: &ListMeta,
+    options: TableOptions,
+    now: Timestamp,
+) -> Value {
+    let rows: Vec<Value> =
+        objects.into_iter().map(|o| table_row(&DEFAULT, o, columns.cells(o, now), options)).collect();
+    json!({
+        "kind": "Table",
+        "apiVersion": options.version.api_version(),
+        "metadata": meta.to_value(),
+        "columnDefinitions": if options.no_headers { Value::Null } else { columns.definitions() },
+        "rows": rows,
+    })
+}
+
+/// [`render_one`] for a custom kind.
+pub fn render_custom_one(columns: &Columns, object: &Value, options: TableOptions, now: Timestamp) -> Value {
+    let resource_version = text(object, "metadata.resourceVersion").to_owned();
+    let meta = ListMeta { resource_version, ..ListMeta::default() };
+    render_custom(columns, [object], &meta, options, now)
 }
 
 /// The object with nothing but its metadata: `as=PartialObjectMetadata`.

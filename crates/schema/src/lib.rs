@@ -5,6 +5,7 @@
 //! else in this crate is a walk over a JSON value with a type of the table beside it.
 
 pub mod builtin;
+pub mod custom;
 pub mod docs;
 pub mod json;
 pub mod openapi;

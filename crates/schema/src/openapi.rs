@@ -10,7 +10,10 @@ use crate::builtin::RELEASE;
 use crate::table::Schema;
 
 mod components;
+mod custom;
 mod paths;
+
+pub use custom::{Described, custom_document};
 
 /// Where the schemas of a document live.
 const COMPONENTS: &str = "#/components/schemas/";
@@ -20,7 +23,7 @@ const COMPONENTS: &str = "#/components/schemas/";
 pub fn document(schema: &Schema, group: &str, version: &str) -> Option<Value> {
     schema.kinds_in(group, version).next()?;
     let mut components = components::Components::new(schema);
-    let paths = paths::of(schema, group, version, &mut components);
+    let paths = paths::of(schema, schema.kinds_in(group, version), &mut components);
     Some(json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": format!("v{RELEASE}.0")},

@@ -98,6 +98,13 @@ impl<'a> Ctx<'a> {
         }
     }
 
+    /// The context for a version of a custom kind; `schema` is its own table ([`crate::custom::table`]).
+    pub fn custom(schema: &'a Schema, kind: &Kind, subresource: &str) -> Self {
+        let has_status = kind.subresources.iter().any(|s| s == "status");
+        let reset = reset::of_custom(subresource, has_status);
+        Self { reset, ..Self::new(schema, kind, subresource) }
+    }
+
     /// `v1`, `apps/v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }

@@ -125,6 +125,20 @@ pub struct Type {
     /// The whole object is atomic (`x-kubernetes-map-type: atomic` on the type, like
     /// LabelSelector).
     pub atomic: bool,
+    /// What it may hold beside its fields.
+    pub open: Open,
+}
+
+/// What an object may hold that its type does not name. Built-in types hold nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Open {
+    /// Nothing.
+    #[default]
+    No,
+    /// Other members, which merge as their form says.
+    Members,
+    /// It is no certain object at all: any value, which merges as its form says.
+    Whole,
 }
 
 impl Type {

@@ -9,6 +9,7 @@ use super::at::{At, dig, field, text, texts};
 use super::cause::Causes;
 use super::meta::{immutable_paths, label_selector};
 use super::rule::{self, Check, Rule, rule as r, run};
+use crate::custom;
 
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1"];
@@ -241,6 +242,7 @@ pub(crate) fn definition(at: &At<'_, '_>, out: &mut Causes) {
     }
     rule::must_be(&spec.get("scope"), &["Cluster", "Namespaced"], out);
     definition_versions(&spec, out);
+    custom::definition::approval(at, out);
     for part in ["plural", "singular", "kind", "listKind"] {
         let word = words.get(part);
         if word.is_empty() {
@@ -292,21 +294,8 @@ fn definition_versions(spec: &At<'_, '_>, out: &mut Causes) {
         if !wrong.is_empty() {
             out.invalid(name, name.str(), &wrong.join(","));
         }
-        let schema = version.get("schema");
-        if !schema.get("openAPIV3Schema").is_set() {
-            out.required(schema.get("openAPIV3Schema"), "schemas are required");
-        } else if dig(schema.value, "openAPIV3Schema.type").is_null() {
-            let root = schema.get("openAPIV3Schema");
-            out.required(root.get("type"), "must not be empty at the root");
-        }
-        for column in version.get("additionalPrinterColumns").items() {
-            run(&[r("name", Check::Required), r("type", Check::Required)], &column, out);
-            let path = column.get("jsonPath");
-            if path.is_empty() {
-                out.required(path, "");
-            }
-        }
     }
+    custom::definition::check(spec, out);
     if !unique {
         out.invalid(versions, &versions, "must contain unique version names");
     }

@@ -44,6 +44,14 @@ impl<'p> Path<'p> {
         Path { parent: Some(self), step: Step::Key(key) }
     }
 
+    /// The key of the entry that the path ends in.
+    pub(crate) fn last_key(&self) -> Option<&'p str> {
+        match self.step {
+            Step::Key(key) => Some(key),
+            _ => None,
+        }
+    }
+
     fn is_root(&self) -> bool {
         self.parent.is_none_or(Path::is_root) && matches!(self.step, Step::Root)
     }

@@ -135,6 +135,25 @@ impl Causes {
         self.0.push(Cause { field: field.to_string(), reason, message });
     }
 
+    /// Takes over what another list holds.
+    pub(crate) fn append(&mut self, other: Causes) {
+        self.0.extend(other.0);
+    }
+
+    /// Adds a cause that is made already.
+    pub(crate) fn add(&mut self, cause: Cause) {
+        self.0.push(cause);
+    }
+
+    /// Puts them in the order of their texts.
+    pub(crate) fn sort(&mut self) {
+        self.0.sort_by_cached_key(Cause::to_string);
+    }
+
+    pub(crate) fn type_invalid(&mut self, field: impl Place, value: impl Shown, detail: &str) {
+        self.push(field.place(), Reason::TypeInvalid, Some(value.shown()), detail);
+    }
+
     pub(crate) fn required(&mut self, field: impl Place, detail: &str) {
         self.push(field.place(), Reason::Required, None, detail);
     }

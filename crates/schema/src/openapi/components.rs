@@ -18,17 +18,40 @@ const CRD: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.";
 /// Collects schemas by name; asking for a reference adds what it refers to.
 pub(super) struct Components<'s> {
     schema: &'s Schema,
+    /// Schemas that are not of the table, by the ids behind its last one.
+    others: Vec<(String, Value)>,
     done: BTreeMap<String, Value>,
     todo: Vec<TypeId>,
 }
 
 impl<'s> Components<'s> {
     pub(super) fn new(schema: &'s Schema) -> Self {
-        Components { schema, done: BTreeMap::new(), todo: Vec::new() }
+        Components { schema, others: Vec::new(), done: BTreeMap::new(), todo: Vec::new() }
+    }
+
+    /// Adds a schema that is not of the table; the id refers to it.
+    pub(super) fn add(&mut self, name: String, schema: Value) -> TypeId {
+        let id = self.schema.types.len() + self.others.len();
+        self.others.push((name, schema));
+        TypeId(u32::try_from(id).unwrap_or(u32::MAX))
+    }
+
+    /// The type is one of the table.
+    pub(super) fn is_of_table(&self, id: TypeId) -> bool {
+        self.other(id).is_none()
+    }
+
+    fn other(&self, id: TypeId) -> Option<&(String, Value)> {
+        (id.0 as usize).checked_sub(self.schema.types.len()).and_then(|i| self.others.get(i))
     }
 
     /// A reference to a type of the table.
     pub(super) fn reference(&mut self, id: TypeId) -> Value {
+        if let Some((name, schema)) = self.other(id).cloned() {
+            let place = reference(&name);
+            self.done.entry(name).or_insert(schema);
+            return place;
+        }
         let name = &self.schema.get(id).name;
         if !self.done.contains_key(name) {
             // The place is taken at once: types may refer to themselves.
@@ -49,7 +72,8 @@ impl<'s> Components<'s> {
 
     /// A reference to a kind's list type.
     pub(super) fn list_of(&mut self, kind: &Kind) -> Value {
-        let name = format!("{}List", self.schema.get(kind.type_id).name);
+        let own = self.other(kind.type_id).map_or_else(|| &self.schema.get(kind.type_id).name, |(n, _)| n);
+        let name = format!("{own}List");
         let item = self.reference(kind.type_id);
         let metadata = self.meta("ListMeta");
         self.done.entry(name.clone()).or_insert_with(|| {

@@ -41,9 +41,14 @@ const QUERY: &[(&str, &str, &[&str])] = &[
 ];
 
 /// The paths of a group version; the types that they speak of go to `components`.
-pub(super) fn of(schema: &Schema, group: &str, version: &str, components: &mut Components<'_>) -> Value {
+pub(super) fn of<'k>(
+    schema: &'k Schema,
+    kinds: impl Iterator<Item = &'k Kind>,
+    components: &mut Components<'_>,
+) -> Value {
     let mut paths = Map::new();
-    for kind in schema.kinds_in(group, version) {
+    for kind in kinds {
+        let (group, version) = (kind.group.as_str(), kind.version.as_str());
         let root = format!("/{}", path_of(group, version));
         let place = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
         let collection = format!("{root}{place}/{}", kind.plural);
@@ -146,6 +151,10 @@ fn operation(
     };
     let body = match verb {
         "create" | "update" => Some((components.reference(spoken.kind.type_id), BODIES, true)),
+        // Kinds that are not of the table have no strategic merge, which is the last one.
+        "patch" if !components.is_of_table(spoken.kind.type_id) => {
+            Some((components.meta("Patch"), &PATCHES[..PATCHES.len() - 1], true))
+        }
         "patch" => Some((components.meta("Patch"), PATCHES, true)),
         "delete" | "deletecollection" => Some((components.meta("DeleteOptions"), BODIES, false)),
         _ => None,

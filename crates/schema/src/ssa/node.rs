@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::path::PathElement;
-use crate::table::{Field, ListKind, Schema, Shape, Type, TypeId};
+use crate::table::{Field, ListKind, Open, Schema, Shape, Type, TypeId};
 
 /// A type, known or not.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ impl<'a> Node<'a> {
     /// to go by, they count as maps.
     pub(super) fn atom(self, schema: &'a Schema, value: Option<&Value>) -> Atom<'a> {
         match self {
-            Self::Object(ty, atomic) => Atom::Map(MapAtom { fields: Some(ty), element: None, atomic }),
+            Self::Object(ty, atomic) => object_atom(ty, atomic, value),
             Self::Field(field) => shape_atom(schema, &field.shape, Some(field), value),
             Self::Item(shape) => shape_atom(schema, shape, None, value),
             Self::Deduced => by_form(value, Self::Deduced, false),
@@ -107,7 +107,7 @@ fn shape_atom<'a>(
             let ty = schema.get(*id);
             let granular = field.is_some_and(|f| (f.name.as_str(), ty.name.as_str()) == GRANULAR);
             let atomic = atomic_field || (ty.atomic && !granular);
-            return Atom::Map(MapAtom { fields: Some(ty), element: None, atomic });
+            return object_atom(ty, atomic, value);
         }
         Shape::Map(value) => {
             let element = Some(Node::Item(value));
@@ -121,6 +121,14 @@ fn shape_atom<'a>(
 }
 
 /// What a value of no declared form is; null and nothing count as maps.
+fn object_atom<'a>(ty: &'a Type, atomic: bool, value: Option<&Value>) -> Atom<'a> {
+    match ty.open {
+        Open::No => Atom::Map(MapAtom { fields: Some(ty), element: None, atomic }),
+        Open::Members => Atom::Map(MapAtom { fields: Some(ty), element: Some(Node::Deduced), atomic }),
+        Open::Whole => by_form(value, Node::Deduced, false),
+    }
+}
+
 fn by_form<'a>(value: Option<&Value>, inner: Node<'a>, atomic: bool) -> Atom<'a> {
     match value {
         None | Some(Value::Null | Value::Object(_)) => {

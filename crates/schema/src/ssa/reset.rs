@@ -144,3 +144,15 @@ pub(super) fn of(group: &str, kind: &str, subresource: &str, has_status: bool) -
         _ => None,
     }
 }
+
+static ALL_BUT_STATUS: LazyLock<Reset> =
+    LazyLock::new(|| Reset::Except(FieldSet::of_fields(&[&["metadata"], &["spec"]])));
+
+/// What writes through an endpoint of a custom kind may own.
+pub(super) fn of_custom(subresource: &str, has_status: bool) -> Option<&'static Reset> {
+    match subresource {
+        "" if has_status => Some(&STATUS),
+        "status" => Some(&ALL_BUT_STATUS),
+        _ => None,
+    }
+}
