@@ -52,6 +52,8 @@ MOTO_PACKAGES = [
     "Flask==3.1.3",
     "flask-cors==6.0.5",
 ]
+# Without the templates in it Alertmanager does not start.
+ALERTMANAGER = "usr/share/prometheus/alertmanager"
 # Peer, what is wanted of which packages, and the programs: name in .tools/ to path in the packages. The
 # first one says its version.
 DEBIAN = [
@@ -59,7 +61,7 @@ DEBIAN = [
     ("promtool", Wanted(SID, ["promtool"], ["usr/bin/promtool"]), {"promtool": "usr/bin/promtool"}),
     (
         "alertmanager",
-        Wanted(SID, ["prometheus-alertmanager"], ["usr/bin"]),
+        Wanted(SID, ["prometheus-alertmanager"], ["usr/bin", ALERTMANAGER], ALERTMANAGER),
         {"alertmanager": "usr/bin/prometheus-alertmanager", "amtool": "usr/bin/amtool"},
     ),
     (
@@ -143,7 +145,7 @@ def unpacked(name, wanted, programs, fresh):
 
     def bring():
         folder, versions = debian.fetch(name, wanted, fresh)
-        files = {n: debian.script(folder / path, folder) or folder / path for n, path in programs.items()}
+        files = {n: debian.script(folder / path, folder, wanted) or folder / path for n, path in programs.items()}
         return Brought(files, packages(wanted, versions), folder)
 
     return bring
@@ -160,7 +162,7 @@ def git():
     # Both look for their parts where they would have been installed.
     places = {"GIT_EXEC_PATH": core, "GIT_TEMPLATE_DIR": folder / "usr" / "share" / "git-core" / "templates"}
     programs = {"git": folder / "usr" / "bin" / "git", "git-http-backend": core / "git-http-backend"}
-    files = {name: debian.script(path, folder, environment=places) for name, path in programs.items()}
+    files = {name: debian.script(path, folder, GIT, environment=places) for name, path in programs.items()}
     return Brought(files, packages(GIT, versions), folder)
 
 
@@ -170,7 +172,7 @@ def gpg():
         return Brought({"gpg": program}, "the system's")
     folder, versions = debian.fetch("gpg", GPG, False)
     agent = ["--agent-program", folder / "usr" / "bin" / "gpg-agent"]
-    files = {"gpg": debian.script(folder / "usr" / "bin" / "gpg", folder, agent)}
+    files = {"gpg": debian.script(folder / "usr" / "bin" / "gpg", folder, GPG, agent)}
     return Brought(files, packages(GPG, versions), folder)
 
 

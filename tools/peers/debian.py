@@ -21,8 +21,11 @@ SID = "sid"
 # The system's own suite: programs that need its libraries.
 OWN = "own"
 
-# What to get: the suite, packages, and which paths of them to keep (a file, or a folder with all below).
-Wanted = namedtuple("Wanted", "suite packages keep")
+# What to get: the suite, packages, which paths of them to keep (a file, or a folder with all below), and the
+# folder, if there is one, that the programs would look for where it would have been installed.
+Wanted = namedtuple("Wanted", "suite packages keep home", defaults=(None,))
+# The descriptor by which such a folder is handed to them.
+DESCRIPTOR = 9
 
 LIBRARY = re.compile(r"(lib[a-z0-9.+-]+|zlib1g)(?::any)?(?: \(>= ([^)]+)\))?$")
 # The C library is the system's or none: its loader and it are of one version.
@@ -197,7 +200,23 @@ def unpack(wanted, folder):
                 path.rmdir()
         elif not any(relative.is_relative_to(k) for k in keep):
             path.unlink()
+    if wanted.home:
+        move(folder, wanted.home)
     return {name: fields["Version"] for name, fields in packages.items()}
+
+
+def move(folder, home):
+    """Has the programs look for their folder behind a descriptor: the one path in them that must change.
+
+    A text in a program can only be replaced by one of the same length, which a path into the cache is not.
+    """
+    old = f"/{home}".encode()
+    start, end = b"/proc/self/fd", str(DESCRIPTOR).encode()
+    new = start + b"/" * (len(old) - len(start) - len(end)) + end
+    if len(new) != len(old):
+        raise CannotBeHad(f"/{home} is too short a path to be replaced")
+    for path in (folder / "usr" / "bin").iterdir():
+        path.write_bytes(path.read_bytes().replace(old, new))
 
 
 def fetch(name, wanted, fresh):
@@ -210,10 +229,12 @@ def libraries(folder):
     return sorted({str(p.parent) for p in folder.rglob("lib*.so.*") if not p.is_dir()})
 
 
-def script(program, folder, arguments=(), environment=None):
+def script(program, folder, wanted, arguments=(), environment=None):
     """A program in its own folder as a shell script; nothing where it runs as it is."""
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in (environment or {}).items()]
     if paths := libraries(folder):
         lines.append(f"export LD_LIBRARY_PATH={shlex.quote(':'.join(paths))}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}")
+    if wanted.home:
+        lines.append(f"exec {DESCRIPTOR}<{shlex.quote(str(folder / wanted.home))}")
     words = " ".join(shlex.quote(str(word)) for word in [program, *arguments])
     return "\n".join(["#!/bin/sh", *lines, f'exec {words} "$@"', ""]) if lines or arguments else None
