@@ -10,7 +10,7 @@
 //!     app: "orders".into(),
 //!     env: "dev".into(),
 //!     namespace: "checkout-dev".into(),
-//!     commit: "4f2a9c1".into(),
+//!     revision: "4f2a9c1".into(),
 //!     objects,
 //!     ..Request::default()
 //! };
@@ -24,173 +24,54 @@
 //! ```
 //!
 //! The order of things:
-//! 1. Plan ([`crate::plan`]): discovery, dry run of every object, what to prune. An unknown kind, a
-//!    refused object, a conflict or an unconfirmed prune ends it here: nothing was written.
+//! 1. Plan ([`crate::plan`]): discovery, order of revisions, dry run of every object whose namespace and
+//!    kind exist, what to prune. An unknown kind, an object out of scope, a refused object, a conflict, an
+//!    older revision or an unconfirmed prune ends it here: nothing was written.
 //! 2. Where nothing is to be written, nothing is: no lease, no inventory. Readiness is still waited for.
 //! 3. The app's Namespace, if it is new; then the lease `kiban-apply-<app>-<env>`.
-//! 4. The inventory as the union of what it listed and what comes, so that an apply that is cut short
-//!    leaves no object that nothing lists.
-//! 5. The objects that change, wave by wave. A failure lets its own wave end and stops the next.
-//! 6. The inventory with the new commit.
+//! 4. The inventory as the union of what it listed and what comes, with the revision that is being
+//!    applied: an apply that is cut short leaves no object that nothing lists, and whoever planned upon
+//!    the inventory before it finds out.
+//! 5. The objects that change, wave by wave ([`crate::object::wave`]). After the Namespaces and
+//!    CustomResourceDefinitions, what could not be tried out before is tried out, all of it before any of
+//!    it is written. Migrations must complete before the workloads. A failure lets its own wave end and
+//!    stops the next.
+//! 6. The inventory with the new revision.
 //! 7. Readiness. What is no longer rendered is still there: old pods may need it until the new are ready.
 //! 8. Prune, in the opposite order; then the inventory without the pruned.
+//!
+//! # The fence
+//! Several deployers may want the same app, and any of them may be stopped at any point and go on much
+//! later. What holds them apart:
+//! - The lease is renewed beside the work; the work ends when that fails. Every write is sent only while
+//!   less than two thirds of the lease's duration have passed since its last renewal, asked before every
+//!   try, by the wall clock and the machine's own; another takes over after the whole of it.
+//! - The inventory is written only upon the revision that this deployer read or wrote, and before the
+//!   first object.
+//! - An object that exists is written only upon the revision that was seen. Where it changed, the lease is
+//!   read again before it is tried upon the new one.
+//!
+//! What remains: a process that is stopped in the instant between that question and the system call that
+//! sends the request, for longer than a third of the lease's duration, sends that one request (one for
+//! each of [`Options::concurrency`]) when it goes on. It then changes an object that the other deployer
+//! left alone since, or creates one. No inventory is written by it, and the other's drift detection sees
+//! the change as it would see any other.
 
-mod event;
 mod execute;
+mod ledger;
+mod object;
 mod wait;
-
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde_json::Value;
 
 use crate::cancel::Cancel;
 use crate::client::{ApiError, Cluster};
-use crate::inventory::{InventoryError, PruneOptions, PruneRefusal};
-use crate::lease::{Lease, LeaseError, LeaseRequest, LeaseTimes};
-use crate::object::{BadObject, ObjectId};
+use crate::lease::{Lease, LeaseError, LeaseRequest};
 use crate::plan::{self, Plan};
+use crate::report::Progress;
 
-pub(crate) use event::Progress;
-pub use event::{Conflict, Event, Outcome, Report, Sink};
-
-/// The name under which this program owns fields.
-pub const MANAGER: &str = "kiban";
-
-/// What is to be applied.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// The app.
-    pub app: String,
-    /// The environment.
-    pub env: String,
-    /// The namespace of the app: of its inventory, its lease, and of objects that state none. It exists,
-    /// or is among the objects.
-    pub namespace: String,
-    /// The commit that was rendered.
-    pub commit: String,
-    /// The objects, in any order.
-    pub objects: Vec<Value>,
-    /// Content hashes that the objects do not tell: of a Secret, that of its ciphertext.
-    pub hashes: BTreeMap<ObjectId, String>,
-}
-
-/// How it is applied.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Take over fields that others own.
-    pub force_conflicts: bool,
-    /// Leave out objects whose kind the target does not know, instead of stopping.
-    pub skip_missing_kinds: bool,
-    /// What a prune may do.
-    pub prune: PruneOptions,
-    /// Wait until everything is ready. Without, what is no longer rendered is pruned at once.
-    pub wait: bool,
-    /// How long to wait for readiness, and as long again for what is deleted.
-    pub timeout: Duration,
-    /// Requests at a time.
-    pub concurrency: usize,
-    /// Who applies, for the eyes of those who wait for their turn: user, host, process.
-    pub holder: String,
-    /// How the lease is held.
-    pub lease: LeaseTimes,
-    /// How long to wait for another apply of the same app and environment.
-    pub turn_timeout: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            force_conflicts: false,
-            skip_missing_kinds: false,
-            prune: PruneOptions::default(),
-            wait: true,
-            timeout: Duration::from_secs(300),
-            concurrency: 8,
-            holder: "kiban".into(),
-            lease: LeaseTimes::default(),
-            turn_timeout: Duration::from_secs(600),
-        }
-    }
-}
-
-/// Why an apply was not done, or not to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// An object that no cluster would take.
-    #[error(transparent)]
-    BadObject(#[from] BadObject),
-    /// Kinds that the target does not know. Nothing was written.
-    #[error(
-        "the target does not know {}; nothing was written (--skip-missing-kinds leaves such objects out)",
-        kinds.join(", ")
-    )]
-    MissingKinds {
-        /// Each kind with the number of its objects and what the target has instead.
-        kinds: Vec<String>,
-    },
-    /// A namespace that neither exists nor is rendered. Nothing was written.
-    #[error("namespace {namespace:?} does not exist and is not among the objects; nothing was written")]
-    NoNamespace {
-        /// Its name.
-        namespace: String,
-    },
-    /// A namespace that is on its way out. Nothing was written.
-    #[error(
-        "namespace {namespace:?} is being deleted: wait until it is gone, then apply again; nothing was written"
-    )]
-    NamespaceTerminating {
-        /// Its name.
-        namespace: String,
-    },
-    /// The dry run found refused objects or conflicts; they are in the report. Nothing was written.
-    #[error("the dry run found {} that cannot be applied; nothing was written", objects(*.count))]
-    DryRun {
-        /// How many.
-        count: usize,
-        /// Every object with what was found.
-        report: Box<Report>,
-    },
-    /// A prune that wants a word first. Nothing was written.
-    #[error("{0}; nothing was written")]
-    Prune(#[from] PruneRefusal),
-    /// The inventory cannot be read or written.
-    #[error(transparent)]
-    Inventory(#[from] InventoryError),
-    /// Another apply is at work, or took over.
-    #[error("{error}; applying again goes on from here")]
-    Lease {
-        /// What happened to the lease.
-        error: Box<LeaseError>,
-        /// What was done until then.
-        report: Box<Report>,
-    },
-    /// The caller cancelled it.
-    #[error("stopped before its end; applying again goes on from here")]
-    Cancelled {
-        /// What was done until then.
-        report: Box<Report>,
-    },
-    /// The API did not answer as it should, outside any one object.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-}
-
-fn objects(count: usize) -> String {
-    if count == 1 { "1 object".into() } else { format!("{count} objects") }
-}
-
-impl ApplyError {
-    /// The report, where there is one.
-    pub fn report(&self) -> Option<&Report> {
-        match self {
-            Self::DryRun { report, .. } | Self::Lease { report, .. } | Self::Cancelled { report } => {
-                Some(report)
-            }
-            _ => None,
-        }
-    }
-}
+pub use crate::error::{ApplyError, Offence};
+pub use crate::report::{Conflict, Event, Outcome, Report, Sink};
+pub use crate::request::{Adopt, Hold, MANAGER, Options, Request, Scope, ServiceAccount};
+pub use crate::revision::{Ancestry, Order, Revision};
 
 /// Applies the objects; see the module's documentation for the order of things.
 ///
@@ -278,19 +159,23 @@ async fn write(
         times: options.lease.clone(),
         patience: options.turn_timeout,
     };
-    let on_wait = |holder: &str| progress.tell(Event::WaitingForTurn { holder: holder.into() });
+    let on_wait = |holder: &str, until| {
+        progress.tell(Event::WaitingForTurn { holder: holder.into(), until });
+    };
     let mut lease = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(cancelled()),
         lease = Lease::acquire(cluster, &wanted, &on_wait) => lease.map_err(|e| lost(e, progress))?,
     };
     let waited = lease.waited();
+    let turn = lease.turn().clone();
     let work = async {
-        if waited || execute::inventory_changed(cluster, request, &plan).await? {
+        if waited || plan.record.changed(cluster).await? {
             plan = plan_and_check(cluster, request, options, progress).await?;
         }
         progress.tell(Event::Started);
-        execute::run(cluster, request, options, &plan, progress).await
+        let run = execute::Run::new(cluster, request, options, progress, &turn);
+        run.all(&mut plan).await
     };
     let loss = async {
         let error = lease.keep().await;
@@ -303,10 +188,25 @@ async fn write(
         biased;
         () = cancel.cancelled() => Err(cancelled()),
         error = loss => Err(lost(error, progress)),
-        done = work => done,
+        done = work => done.map_err(|error| overtaken(error, progress)),
     };
     lease.release().await;
     result.map(|()| progress.report())
+}
+
+/// An inventory that another wrote, or a turn that was over before a write was sent.
+fn overtaken(error: ApplyError, progress: &Progress<'_>) -> ApplyError {
+    let report = || Box::new(progress.report());
+    match error {
+        ApplyError::Api(ApiError::TurnIsOver { lease }) => {
+            let why = "it could not be renewed in time".into();
+            ApplyError::Lease { error: Box::new(LeaseError::Lost { lease, why }), report: report() }
+        }
+        ApplyError::Api(error) if error.is_conflict() => {
+            ApplyError::Overtaken { error: Box::new(error), report: report() }
+        }
+        other => other,
+    }
 }
 
 fn lost(error: LeaseError, progress: &Progress<'_>) -> ApplyError {

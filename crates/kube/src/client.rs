@@ -17,6 +17,8 @@ use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::discovery::{self, Kinds, Resource};
+use crate::lease::Turn;
+use crate::request::ServiceAccount;
 
 pub use status::{ApiError, Cause, Refusal};
 pub(crate) use transport::{Chunks, Failure, Transport};
@@ -142,6 +144,10 @@ fn list(names: &[String]) -> String {
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    /// As whom requests are sent; none: as who connected.
+    act_as: Option<Arc<str>>,
+    /// The turn within which writes may be sent.
+    turn: Option<Turn>,
 }
 
 struct Inner {
@@ -206,6 +212,11 @@ impl Call {
     pub(crate) fn new(method: Method, path: String, body: Option<Value>, content_type: &'static str) -> Self {
         Self { method, path, body, content_type, accept: JSON, patient: true }
     }
+
+    /// True where it may change what is stored.
+    fn writes(&self) -> bool {
+        self.method != Method::GET && !self.path.contains("dryRun=All")
+    }
 }
 
 impl Cluster {
@@ -234,7 +245,39 @@ impl Cluster {
         seed: u64,
     ) -> Self {
         let rng = Mutex::new(Rng::named(seed, "kube"));
-        Self { inner: Arc::new(Inner { transport, target, clock, retry, rng, kinds: AsyncMutex::default() }) }
+        let inner = Inner { transport, target, clock, retry, rng, kinds: AsyncMutex::default() };
+        Self { inner: Arc::new(inner), act_as: None, turn: None }
+    }
+
+    /// The same cluster, with every request sent as this service account (impersonation). Not for a
+    /// cluster that was connected to with [`ConnectOptions::impersonate`].
+    #[must_use]
+    pub fn acting_as(&self, account: &ServiceAccount) -> Self {
+        Self { act_as: Some(account.to_string().into()), ..self.clone() }
+    }
+
+    /// As whom requests are sent, where that is not who connected.
+    pub fn acts_as(&self) -> Option<&str> {
+        self.act_as.as_deref()
+    }
+
+    /// The same cluster, with no write sent once the turn is over.
+    #[must_use]
+    pub(crate) fn within(&self, turn: &Turn) -> Self {
+        Self { turn: Some(turn.clone()), ..self.clone() }
+    }
+
+    /// The lease's name where the turn is over within which writes were to be sent.
+    pub(crate) fn turn_is_over(&self) -> Option<String> {
+        self.turn.as_ref().and_then(Turn::is_over)
+    }
+
+    /// Asks the server whether the turn is still ours.
+    pub(crate) async fn still_my_turn(&self) -> Result<(), ApiError> {
+        match &self.turn {
+            Some(turn) => turn.verify(self).await,
+            None => Ok(()),
+        }
     }
 
     /// Which cluster this is.
@@ -324,6 +367,10 @@ impl Cluster {
     ) -> Result<Answer, ApiError> {
         let mut failed = 0;
         loop {
+            // Asked before every try, and not once: a process may be stopped between any two.
+            if let Some(lease) = self.turn.as_ref().filter(|_| call.writes()).and_then(Turn::is_over) {
+                return Err(ApiError::TurnIsOver { lease });
+            }
             let error = match self.try_once(call).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -351,20 +398,43 @@ impl Cluster {
 
     /// Opens a stream of lines; the caller sees to deadlines and to starting over.
     pub(crate) async fn open(&self, path: &str) -> Result<Chunks, ApiError> {
-        let call = Call::get(path.into());
-        let sent = self.inner.transport.send(self.request(&call)?);
+        self.open_call(&Call::get(path.into())).await
+    }
+
+    async fn open_call(&self, call: &Call) -> Result<Chunks, ApiError> {
+        let sent = self.inner.transport.send(self.request(call)?);
         let response = match tokio::time::timeout(self.inner.retry.deadline, sent).await {
             Ok(Ok(response)) => response,
-            Ok(Err(failure)) => return Err(self.verdict(&call, Attempt::NoAnswer(failure))),
-            Err(_) => return Err(self.verdict(&call, Attempt::NoAnswer(self.late()))),
+            Ok(Err(failure)) => return Err(self.verdict(call, Attempt::NoAnswer(failure))),
+            Err(_) => return Err(self.verdict(call, Attempt::NoAnswer(self.late()))),
         };
         let (parts, body) = response.into_parts();
         if parts.status.is_success() {
             return Ok(body);
         }
-        let bytes = collect(body).await.map_err(|e| self.verdict(&call, e))?;
+        let bytes = collect(body).await.map_err(|e| self.verdict(call, e))?;
         let refusal = Refusal::read(parts.status.as_u16(), &parts.headers, &bytes);
-        Err(self.verdict(&call, Attempt::Refused(refusal)))
+        Err(self.verdict(call, Attempt::Refused(refusal)))
+    }
+
+    /// The text that a path answers with, up to so many bytes: a log. Not repeated where it fails.
+    pub(crate) async fn text(&self, path: &str, at_most: usize) -> Result<String, ApiError> {
+        let mut call = Call::get(path.into());
+        call.accept = "*/*";
+        let mut body = self.open_call(&call).await?;
+        let mut bytes = Vec::new();
+        let deadline = tokio::time::sleep(self.inner.retry.deadline);
+        tokio::pin!(deadline);
+        while bytes.len() < at_most {
+            let chunk = tokio::select! {
+                () = &mut deadline => break,
+                chunk = body.next() => chunk,
+            };
+            let Some(chunk) = chunk else { break };
+            bytes.extend_from_slice(&chunk.map_err(|e| self.verdict(&call, Attempt::NoAnswer(e)))?);
+        }
+        bytes.truncate(at_most);
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// A pause with jitter before the next of `failed` tries.
@@ -407,6 +477,10 @@ impl Cluster {
             .header(http::header::USER_AGENT, concat!("kiban/", env!("CARGO_PKG_VERSION")));
         if call.body.is_some() {
             request = request.header(http::header::CONTENT_TYPE, call.content_type);
+        }
+        // Of a service account the server adds the groups by itself, where none is stated.
+        if let Some(user) = &self.act_as {
+            request = request.header("Impersonate-User", user.as_ref());
         }
         let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
         request.body(body.into_bytes()).map_err(|e| self.garbled(&call.path, e.to_string()))

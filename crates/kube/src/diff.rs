@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::apply::{ApplyError, Conflict, Options, Request, Sink};
 use crate::client::{ApiError, Cluster};
+use crate::error::ApplyError;
 use crate::inventory::Kept;
 use crate::object::{Gvk, ObjectId, is_secret, normalised};
 use crate::plan::{self, Item, Plan, Verdict, apply_call};
+use crate::report::{Conflict, Sink};
+use crate::request::{Options, Request};
 
 /// What would happen to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub async fn diff(
     let Plan { items, skipped, removals, kept, .. } = plan::plan(cluster, request, &options, sink).await?;
     let mut out = Vec::new();
     for item in items {
-        out.push(difference(cluster, item).await?);
+        out.push(difference(&plan::writer(cluster, request), item).await?);
     }
     let bare = |id: ObjectId, change: Change| Difference {
         id,
@@ -93,7 +95,7 @@ async fn difference(cluster: &Cluster, item: Item) -> Result<Difference, ApplyEr
     let mut would_be = item.would_be.clone();
     let (change, conflicts, note) = match item.verdict.clone() {
         Verdict::Create => (Change::Create, Vec::new(), None),
-        Verdict::Configure => (Change::Configure, Vec::new(), None),
+        Verdict::Configure | Verdict::Replace => (Change::Configure, Vec::new(), None),
         Verdict::Unchanged => (Change::Unchanged, Vec::new(), None),
         Verdict::Deferred(why) => {
             would_be = Some(item.object.clone());
@@ -165,7 +167,7 @@ mod tests {
     fn request(objects: Vec<Value>) -> Request {
         let text = String::from;
         let (app, env, namespace) = (text("orders"), text("dev"), text("shop-dev"));
-        Request { app, env, namespace, commit: text("c"), objects, ..Request::default() }
+        Request { app, env, namespace, revision: "c".into(), objects, ..Request::default() }
     }
 
     #[tokio::test]

@@ -4,11 +4,15 @@
 //! As in Kubernetes' own leader election, the clocks of two machines are never compared: a holder
 //! counts as gone when its lease has not changed for its whole duration as seen from here.
 
+mod process;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use kiban_base::clock::Timestamp;
+use kiban_base::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::client::{ApiError, Call, Cluster, JSON, encode};
 use crate::object::text_at;
@@ -38,12 +42,14 @@ impl Default for LeaseTimes {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// Another held it for as long as the caller would wait.
-    #[error("{holder} holds the lease {lease}; waited {waited:?}")]
+    #[error("{holder} holds the lease {lease} until {until} unless it is renewed; waited {waited:?}")]
     Held {
         /// `namespace/name`.
         lease: String,
         /// Who.
         holder: String,
+        /// When it runs out unless it is renewed, as seen from here.
+        until: Timestamp,
         /// How long.
         waited: Duration,
     },
@@ -78,6 +84,8 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     seen: Option<(String, Timestamp)>,
+    /// True once a holder was found to be gone for certain.
+    pub(crate) saw_the_dead: bool,
 }
 
 impl Observer {
@@ -86,7 +94,7 @@ impl Observer {
     pub(crate) fn look(&mut self, lease: &Value, now: Timestamp) -> Standing {
         let spec = &lease["spec"];
         let holder = text_at(spec, &["holderIdentity"]).unwrap_or("");
-        if holder.is_empty() {
+        if holder.is_empty() || self.is_gone(lease) {
             return Standing::Free;
         }
         let record = format!("{holder} {} {}", spec["renewTime"], spec["leaseTransitions"]);
@@ -102,6 +110,14 @@ impl Observer {
         let until = since + Duration::from_secs(seconds);
         if now >= until { Standing::Free } else { Standing::Held { holder: holder.into(), until } }
     }
+
+    /// True for a holder that is a process of this very machine and no longer lives: killed, most often.
+    fn is_gone(&mut self, lease: &Value) -> bool {
+        let note = text_at(lease, &["metadata", "annotations", process::ANNOTATION]);
+        let gone = note.and_then(process::Process::parse).is_some_and(|p| p.is_gone());
+        self.saw_the_dead |= gone;
+        gone
+    }
 }
 
 /// A lease that this program holds. Keep it with [`Lease::keep`], give it back with
@@ -115,9 +131,72 @@ pub struct Lease {
     times: LeaseTimes,
     /// As the server answered last.
     object: Value,
-    renewed: Timestamp,
+    turn: Turn,
     /// True when another held it first.
     waited: bool,
+}
+
+/// How long a lease that is held may be relied upon, for whoever writes while it is: two thirds of its
+/// duration after it was last renewed, by the wall clock and by the machine's own, whichever is first.
+/// The wall clock goes on while the machine sleeps; the other does not jump.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    name: Arc<str>,
+    path: Arc<str>,
+    holder: Arc<str>,
+    clock: Arc<dyn Clock>,
+    good_for: Duration,
+    renewed: Arc<Mutex<(Timestamp, Instant)>>,
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Turn {
+    fn new(cluster: &Cluster, request: &LeaseRequest<'_>, since: Timestamp) -> Self {
+        let times = &request.times;
+        // Since when is counted from before the write was sent: the lease began no earlier.
+        let ago = cluster.clock().now().since(since);
+        let began = Instant::now().checked_sub(ago).unwrap_or_else(Instant::now);
+        Self {
+            name: full_name(request).into(),
+            path: path(request.namespace, request.name).into(),
+            holder: request.holder.into(),
+            clock: cluster.clock().clone(),
+            good_for: times.duration.saturating_sub(times.duration / 3),
+            renewed: Arc::new(Mutex::new((since, began))),
+        }
+    }
+
+    fn renew(&self, at: Timestamp, began: Instant) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = (at, began);
+    }
+
+    /// How much of it is left.
+    fn left(&self) -> Duration {
+        let (wall, own) = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = self.clock.now().since(wall).max(own.elapsed());
+        self.good_for.saturating_sub(passed)
+    }
+
+    /// Reads the lease: an error where another holds it, or nobody.
+    pub(crate) async fn verify(&self, cluster: &Cluster) -> Result<(), ApiError> {
+        let found = match cluster.call(&Call::get(self.path.to_string())).await {
+            Ok(answer) => answer.body,
+            Err(e) if e.is_not_found() => Value::Null,
+            Err(e) => return Err(e),
+        };
+        let held = text_at(&found, &["spec", "holderIdentity"]) == Some(&self.holder);
+        if held { Ok(()) } else { Err(ApiError::TurnIsOver { lease: self.name.to_string() }) }
+    }
+
+    /// The lease's name once the turn is over.
+    pub(crate) fn is_over(&self) -> Option<String> {
+        self.left().is_zero().then(|| self.name.to_string())
+    }
 }
 
 /// What to take and for whom.
@@ -144,7 +223,7 @@ impl Lease {
     pub async fn acquire(
         cluster: &Cluster,
         request: &LeaseRequest<'_>,
-        on_wait: &(dyn Fn(&str) + Sync),
+        on_wait: &(dyn Fn(&str, Timestamp) + Sync),
     ) -> Result<Self, LeaseError> {
         let started = cluster.clock().now();
         let mut observer = Observer::default();
@@ -156,12 +235,13 @@ impl Lease {
             if let (Some(lease), Some(at)) = (&found, tried)
                 && is_ours(lease, request.holder, at)
             {
-                return Ok(Self::held(cluster, request, lease.clone(), at, !told.is_empty()));
+                let waited = !told.is_empty() || observer.saw_the_dead;
+                return Ok(Self::held(cluster, request, lease.clone(), at, waited));
             }
             let standing = found.as_ref().map_or(Standing::Free, |lease| observer.look(lease, now));
             let Standing::Held { holder, until } = standing else {
                 if let Some(object) = take(cluster, request, found.as_ref(), now).await? {
-                    let waited = !told.is_empty();
+                    let waited = !told.is_empty() || observer.saw_the_dead;
                     return Ok(Self::held(cluster, request, object, now, waited));
                 }
                 tried = Some(now);
@@ -170,10 +250,10 @@ impl Lease {
             };
             if now.since(started) >= request.patience {
                 let lease = full_name(request);
-                return Err(LeaseError::Held { lease, holder, waited: request.patience });
+                return Err(LeaseError::Held { lease, holder, until, waited: request.patience });
             }
             if holder != told {
-                on_wait(&holder);
+                on_wait(&holder, until);
                 told = holder;
             }
             tracing::debug!(lease = request.name, holder = told, %until, "lease is held");
@@ -195,9 +275,14 @@ impl Lease {
             holder: request.holder.into(),
             times: request.times.clone(),
             object,
-            renewed: now,
+            turn: Turn::new(cluster, request, now),
             waited,
         }
+    }
+
+    /// How long the lease may be relied upon; it goes on as the lease is renewed.
+    pub(crate) fn turn(&self) -> &Turn {
+        &self.turn
     }
 
     /// True when somebody else held the lease before: what was read before it was taken may be old.
@@ -219,10 +304,9 @@ impl Lease {
     /// Renews once, trying until little is left of the duration.
     async fn renew(&mut self) -> Result<(), LeaseError> {
         loop {
-            let now = self.cluster.clock().now();
-            let left = self.times.duration.saturating_sub(now.since(self.renewed));
-            // A third is the margin in which this side is sure to have stopped before another starts.
-            let left = left.saturating_sub(self.times.duration / 3);
+            let (now, began) = (self.cluster.clock().now(), Instant::now());
+            // The margin in which this side is sure to have stopped before another starts is kept.
+            let left = self.turn.left();
             if left.is_zero() {
                 return Err(self.lost("it could not be renewed in time".into()));
             }
@@ -232,7 +316,7 @@ impl Lease {
             match tokio::time::timeout(left, self.cluster.call(&call)).await {
                 Ok(Ok(answer)) => {
                     self.object = answer.body;
-                    self.renewed = now;
+                    self.turn.renew(now, began);
                     return Ok(());
                 }
                 Ok(Err(e)) if e.is_conflict() => self.adopt(&wanted).await?,
@@ -351,6 +435,10 @@ async fn take(
         "renewTime": now.rfc3339_micro(),
         "leaseTransitions": if found.is_some() { transitions.saturating_add(1) } else { 0 },
     });
+    let note = match process::Process::this() {
+        Some(process) => json!({process::ANNOTATION: process.to_string()}),
+        None => json!({}),
+    };
     let call = match found {
         None => {
             let lease = json!({
@@ -360,6 +448,7 @@ async fn take(
                     "name": request.name,
                     "namespace": request.namespace,
                     "labels": {"app.kubernetes.io/managed-by": "kiban"},
+                    "annotations": note,
                 },
                 "spec": spec,
             });
@@ -368,6 +457,10 @@ async fn take(
         Some(found) => {
             let mut lease = found.clone();
             lease["spec"] = spec;
+            // Somebody else's process is not to be taken for this one.
+            if let Some(Value::Object(meta)) = lease.get_mut("metadata") {
+                meta.insert("annotations".into(), note);
+            }
             Call::new(Method::PUT, path(request.namespace, request.name), Some(lease), JSON)
         }
     };

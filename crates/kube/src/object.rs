@@ -34,6 +34,10 @@ pub fn is_secret(object: &Value) -> bool {
 
 /// Kinds by the wave in which they are applied: what others refer to comes first. Pruning goes the
 /// other way.
+///
+/// As in Helm's, Argo CD's and kustomize's orders, Services come before workloads (a pod's environment
+/// holds the Services that were there when it began), and routes and autoscalers after them. Budgets come
+/// last, as in kustomize's: before its first pods, one has nothing to keep.
 const WAVES: &[(&str, &str, u8)] = &[
     ("", "Namespace", 0),
     ("apiextensions.k8s.io", "CustomResourceDefinition", 1),
@@ -49,18 +53,19 @@ const WAVES: &[(&str, &str, u8)] = &[
     ("rbac.authorization.k8s.io", "RoleBinding", 2),
     ("", "Service", 3),
     ("networking.k8s.io", "NetworkPolicy", 3),
-    ("", "Pod", 4),
-    ("", "ReplicationController", 4),
-    ("apps", "Deployment", 4),
-    ("apps", "StatefulSet", 4),
-    ("apps", "DaemonSet", 4),
-    ("apps", "ReplicaSet", 4),
-    ("batch", "Job", 4),
-    ("batch", "CronJob", 4),
+    // 4 is the wave of migrations: Jobs that must complete before the rest.
+    ("", "Pod", 5),
+    ("", "ReplicationController", 5),
+    ("apps", "Deployment", 5),
+    ("apps", "StatefulSet", 5),
+    ("apps", "DaemonSet", 5),
+    ("apps", "ReplicaSet", 5),
+    ("batch", "Job", 5),
+    ("batch", "CronJob", 5),
 ];
 
 /// The number of waves.
-pub const WAVE_COUNT: u8 = 6;
+pub const WAVE_COUNT: u8 = 7;
 
 /// The wave of a kind: the table above; else 1 for what is cluster-scoped, and the last for the rest
 /// (HPA, PDB, routes, custom resources).
@@ -160,11 +165,11 @@ mod tests {
             ("rbac.authorization.k8s.io", "ClusterRole", false, 1),
             ("", "Secret", true, 2),
             ("networking.k8s.io", "NetworkPolicy", true, 3),
-            ("apps", "Deployment", true, 4),
-            ("autoscaling", "HorizontalPodAutoscaler", true, 5),
-            ("policy", "PodDisruptionBudget", true, 5),
-            ("gateway.networking.k8s.io", "HTTPRoute", true, 5),
-            ("example.com", "Deployment", true, 5),
+            ("apps", "Deployment", true, 5),
+            ("autoscaling", "HorizontalPodAutoscaler", true, 6),
+            ("policy", "PodDisruptionBudget", true, 6),
+            ("gateway.networking.k8s.io", "HTTPRoute", true, 6),
+            ("example.com", "Deployment", true, 6),
         ] {
             assert_eq!(wave(group, kind, namespaced), expected, "{group} {kind}");
         }

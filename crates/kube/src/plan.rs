@@ -13,12 +13,17 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::apply::{ApplyError, Event, MANAGER, Options, Progress, Request};
-use crate::client::{APPLY_PATCH, Answer, ApiError, Call, Cluster, JSON};
+use crate::adopt;
+use crate::client::{APPLY_PATCH, Answer, ApiError, Call, Cluster, JSON, Refusal};
 use crate::discovery::{Kinds, Resource, kinds_of_definition};
+use crate::error::{ApplyError, Offence};
 use crate::inventory::{self, Entry, Inventory, Kept, PrunePlan};
+use crate::migration::{self, MIGRATIONS, Migrates};
 use crate::object::{BadObject, Gvk, ObjectId, content_hash, group_of, managers, says_keep, text_at, wave};
-use crate::takeover;
+use crate::record::Record;
+use crate::report::{Event, Progress, Sink};
+use crate::request::{Adopt, MANAGER, Options, Request, Scope};
+use crate::revision::{self, Order};
 use verdict::{compare, judge_refusal};
 
 pub use verdict::Verdict;
@@ -47,6 +52,8 @@ pub struct Item {
     pub live: Option<Value>,
     /// As it would be; none where the server did not say.
     pub would_be: Option<Value>,
+    /// What it migrates with, for a Job that is a migration.
+    pub migrates: Option<Migrates>,
 }
 
 /// An object that is to be deleted.
@@ -73,15 +80,19 @@ pub struct Plan {
     pub removals: Vec<Removal>,
     /// The objects that are no longer rendered and stay, and why.
     pub kept: BTreeMap<ObjectId, (Entry, Kept)>,
-    /// The inventory as it is; none before the first apply.
-    pub inventory: Option<Inventory>,
+    /// The inventory as it is on the cluster.
+    pub(crate) record: Record,
     /// True when the namespace of the app does not exist yet.
     pub(crate) namespace_is_new: bool,
-    pub(crate) inventory_revision: String,
     pub(crate) kinds_to_come: BTreeSet<Gvk>,
 }
 
 impl Plan {
+    /// The inventory as it is; none before the first apply.
+    pub fn inventory(&self) -> Option<&Inventory> {
+        self.record.inventory.as_ref()
+    }
+
     /// The objects that the server refuses or that others own fields of.
     pub fn problems(&self) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(|i| matches!(i.verdict, Verdict::Conflict(_) | Verdict::Refused(_)))
@@ -123,7 +134,7 @@ pub async fn plan(
     cluster: &Cluster,
     request: &Request,
     options: &Options,
-    sink: crate::apply::Sink<'_>,
+    sink: Sink<'_>,
 ) -> Result<Plan, ApplyError> {
     make(cluster, request, options, &Progress::new(sink)).await
 }
@@ -139,16 +150,102 @@ pub(crate) async fn make(
     let missing = missing_namespaces(cluster, &mut plan, request).await?;
     plan.namespace_is_new = missing.contains(&request.namespace);
     if !plan.namespace_is_new {
-        read_inventory(cluster, request, &mut plan).await?;
+        plan.record = Record::read(cluster, &request.namespace, &request.app, &request.env).await?;
     }
+    in_order(&plan, request, options, progress).await?;
     plan_prune(cluster, &kinds, request, options, &mut plan, progress).await?;
     let items = std::mem::take(&mut plan.items);
     let to_come = plan.kinds_to_come.clone();
-    let tries =
-        stream::iter(items).map(|item| try_out(cluster, item, &missing, &to_come, options, progress).boxed());
-    plan.items = tries.buffer_unordered(options.concurrency.max(1)).try_collect().await?;
-    plan.items.sort_by(|a, b| (a.wave, &a.id).cmp(&(b.wave, &b.id)));
+    let trial = Trial { cluster, writer: &writer(cluster, request), options, progress, plan: &plan };
+    let tries = stream::iter(items).map(|item| trial.item(item, &missing, &to_come, request).boxed());
+    let mut items: Vec<Item> = tries.buffer_unordered(options.concurrency.max(1)).try_collect().await?;
+    items.sort_by(|a, b| (a.wave, &a.id).cmp(&(b.wave, &b.id)));
+    plan.items = items;
+    if options.adopt == Adopt::Yes {
+        let live = plan.items.iter().filter_map(|i| Some((&i.id, i.live.as_ref()?)));
+        let controllers = adopt::live::at_work(cluster, &kinds, live).await?;
+        if !controllers.is_empty() {
+            return Err(ApplyError::LiveController { controllers });
+        }
+    }
     Ok(plan)
+}
+
+/// The cluster as objects are written to it.
+pub(crate) fn writer(cluster: &Cluster, request: &Request) -> Cluster {
+    request.act_as.as_ref().map_or_else(|| cluster.clone(), |account| cluster.acting_as(account))
+}
+
+/// Refuses what is older than what is applied, wholly or in part, and what is held back.
+async fn in_order(
+    plan: &Plan,
+    request: &Request,
+    options: &Options,
+    progress: &Progress<'_>,
+) -> Result<(), ApplyError> {
+    let Some(inventory) = plan.inventory() else { return Ok(()) };
+    let wanted = &request.revision;
+    // Who rolls back wants the older one.
+    if request.hold.is_some() {
+        return Ok(());
+    }
+    if let Some(hold) = &inventory.held
+        && !options.release_hold
+        && (hold.render == request.digest() || hold.bad.commit == wanted.commit)
+    {
+        return Err(ApplyError::Held { wanted: wanted.clone(), hold: Box::new(hold.clone()) });
+    }
+    if options.allow_older || request.objects.is_empty() {
+        return Ok(());
+    }
+    let applied = inventory.applying.iter().map(|r| (r, true)).chain([(&inventory.revision, false)]);
+    for (applied, unfinished) in applied {
+        let order = match (revision::order(applied, wanted), &options.ancestry) {
+            (Some(order), _) => order,
+            (None, Some(history)) => history.order(applied, wanted).await,
+            (None, None) => Order::Unknown,
+        };
+        match order {
+            Order::Same | Order::Newer => {}
+            Order::Unknown if options.ancestry.is_some() => progress.tell(Event::Warning(format!(
+                "whether {wanted} is newer than {applied}, which is applied, cannot be told"
+            ))),
+            // By hand, without a history: whoever applies knows what they do.
+            Order::Unknown => {}
+            Order::Older | Order::Diverged => {
+                let (applied, wanted) = (applied.clone(), wanted.clone());
+                let diverged = order == Order::Diverged;
+                return Err(ApplyError::Older { applied, unfinished, wanted, diverged });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tries the objects out that could not be tried out before, now that their namespaces and kinds exist.
+pub(crate) async fn try_deferred(
+    cluster: &Cluster,
+    request: &Request,
+    options: &Options,
+    plan: &mut Plan,
+    progress: &Progress<'_>,
+) -> Result<(), ApplyError> {
+    let kinds = cluster.kinds().await?;
+    let items = std::mem::take(&mut plan.items);
+    let (none, no_kinds) = (BTreeSet::new(), BTreeSet::new());
+    let trial = Trial { cluster, writer: &writer(cluster, request), options, progress, plan };
+    let tries = stream::iter(items).map(|mut item| {
+        if let Some(resource) = kinds.find(&item.resource.gvk) {
+            item.resource = resource.clone();
+        }
+        let again = matches!(item.verdict, Verdict::Deferred(_)) && item.wave > 1;
+        let (none, no_kinds, trial) = (&none, &no_kinds, &trial);
+        async move { if again { trial.item(item, none, no_kinds, request).await } else { Ok(item) } }.boxed()
+    });
+    let mut items: Vec<Item> = tries.buffer_unordered(options.concurrency.max(1)).try_collect().await?;
+    items.sort_by(|a, b| (a.wave, &a.id).cmp(&(b.wave, &b.id)));
+    plan.items = items;
+    Ok(())
 }
 
 /// The pure first step: identities, kinds, waves, hashes.
@@ -166,22 +263,42 @@ fn prepare(request: &Request, kinds: &Kinds, skip_missing: bool) -> Result<Plan,
     }
     let mut items: BTreeMap<ObjectId, Item> = BTreeMap::new();
     let mut skipped = Vec::new();
+    let mut offences = Vec::new();
     for object in &request.objects {
         let mut id = ObjectId::of(object)?;
         let gvk = Gvk::of(object).ok_or_else(|| bad(&id, "apiVersion and kind must name an API's kind"))?;
-        let Some(resource) = kinds.find(&gvk) else {
+        let resource = kinds.find(&gvk);
+        offences.extend(offence(request, &id, resource));
+        let Some(resource) = resource else {
             skipped.push((id, gvk));
             continue;
         };
         let mut object = object.clone();
         place(&mut object, &mut id, resource, &request.namespace)?;
         let hash = request.hashes.get(&id).cloned().unwrap_or_else(|| content_hash(&object));
-        let wave = wave(&id.group, &id.kind, resource.namespaced);
-        let (resource, verdict) = (resource.clone(), Verdict::Create);
-        let item = Item { id: id.clone(), object, resource, wave, hash, verdict, live: None, would_be: None };
+        let migrates = Migrates::of(&object);
+        let wave = match &migrates {
+            Some(_) => MIGRATIONS,
+            None => wave(&id.group, &id.kind, resource.namespaced),
+        };
+        let (resource, verdict, id) = (resource.clone(), Verdict::Create, id.clone());
+        let item = Item {
+            id: id.clone(),
+            object,
+            resource,
+            wave,
+            hash,
+            verdict,
+            live: None,
+            would_be: None,
+            migrates,
+        };
         if items.insert(id.clone(), item).is_some() {
             return Err(bad(&id, "it is rendered twice").into());
         }
+    }
+    if !offences.is_empty() {
+        return Err(ApplyError::OutOfScope { offences });
     }
     if !skipped.is_empty() && !skip_missing {
         return Err(missing_kinds(&skipped, &kinds));
@@ -191,11 +308,27 @@ fn prepare(request: &Request, kinds: &Kinds, skip_missing: bool) -> Result<Plan,
         skipped,
         removals: Vec::new(),
         kept: BTreeMap::new(),
-        inventory: None,
+        record: Record::none(&request.namespace, &inventory::name_of(&request.app, &request.env)),
         namespace_is_new: false,
-        inventory_revision: String::new(),
         kinds_to_come,
     })
+}
+
+/// What is wrong with where an object lies. A kind that the target does not know counts as namespaced:
+/// it is not applied.
+fn offence(request: &Request, id: &ObjectId, resource: Option<&Resource>) -> Option<Offence> {
+    let Scope::Namespaces(more) = &request.scope else { return None };
+    let namespaced = resource.is_none_or(|r| r.namespaced);
+    let problem = if !namespaced {
+        format!("{} is cluster-scoped, which {} may not bring", id.kind, request.app)
+    } else if id.namespace.is_empty() || id.namespace == request.namespace || more.contains(&id.namespace) {
+        return None;
+    } else {
+        format!("it lies in namespace {}, and {} in {}", id.namespace, request.app, request.namespace)
+    };
+    let placed = ObjectId { namespace: request.namespace.clone(), ..id.clone() };
+    let file = request.files.get(id).or_else(|| request.files.get(&placed)).cloned();
+    Some(Offence { object: id.clone(), file, problem })
 }
 
 /// Puts a namespaced object into the app's namespace unless it states its own.
@@ -287,33 +420,6 @@ async fn missing_namespaces(
     Ok(missing)
 }
 
-/// Reads the inventory as it is now into the plan.
-pub(crate) async fn read_inventory(
-    cluster: &Cluster,
-    request: &Request,
-    plan: &mut Plan,
-) -> Result<(), ApplyError> {
-    match cluster.call(&Call::get(inventory_path(request))).await {
-        Ok(answer) => {
-            plan.inventory = Some(Inventory::read(&answer.body)?);
-            plan.inventory_revision =
-                text_at(&answer.body, &["metadata", "resourceVersion"]).unwrap_or("").into();
-        }
-        Err(e) if e.is_not_found() => {
-            plan.inventory = None;
-            plan.inventory_revision.clear();
-        }
-        Err(e) => return Err(e.into()),
-    }
-    Ok(())
-}
-
-pub(crate) fn inventory_path(request: &Request) -> String {
-    let namespace = crate::client::encode(&request.namespace);
-    let name = crate::client::encode(&inventory::name_of(&request.app, &request.env));
-    format!("/api/v1/namespaces/{namespace}/configmaps/{name}")
-}
-
 async fn plan_prune(
     cluster: &Cluster,
     kinds: &Kinds,
@@ -322,7 +428,7 @@ async fn plan_prune(
     plan: &mut Plan,
     progress: &Progress<'_>,
 ) -> Result<(), ApplyError> {
-    let Some(last) = plan.inventory.clone() else { return Ok(()) };
+    let Some(last) = plan.inventory().cloned() else { return Ok(()) };
     let mut rendered: BTreeSet<ObjectId> = plan.items.iter().map(|i| i.id.clone()).collect();
     // A kind that the target does not know any more: its objects are neither applied nor pruned.
     for (id, _) in &plan.skipped {
@@ -438,107 +544,155 @@ async fn other_owners(
     Ok(owners)
 }
 
-/// Asks the server for one object: as it is, and as it would be.
-async fn try_out(
-    cluster: &Cluster,
-    mut item: Item,
-    missing_namespaces: &BTreeSet<String>,
-    kinds_to_come: &BTreeSet<Gvk>,
-    options: &Options,
-    progress: &Progress<'_>,
-) -> Result<Item, ApplyError> {
-    if kinds_to_come.contains(&item.resource.gvk) {
-        let reason = "its kind comes with a CustomResourceDefinition of this apply; not checked before";
-        item.verdict = Verdict::Deferred(reason.into());
-    } else if missing_namespaces.contains(&item.id.namespace) {
-        item.verdict = try_elsewhere(cluster, &item, progress).await?;
-    } else {
-        item = try_in_place(cluster, item, options, progress).await?;
-    }
-    if let Verdict::Deferred(reason) = &item.verdict {
-        progress.tell(Event::Deferred { object: item.id.clone(), reason: reason.clone() });
-    }
-    Ok(item)
+/// What trials have in common.
+struct Trial<'a> {
+    /// As whom things are read.
+    cluster: &'a Cluster,
+    /// As whom they are tried out.
+    writer: &'a Cluster,
+    options: &'a Options,
+    progress: &'a Progress<'a>,
+    plan: &'a Plan,
 }
 
-async fn try_in_place(
-    cluster: &Cluster,
-    mut item: Item,
-    options: &Options,
-    progress: &Progress<'_>,
-) -> Result<Item, ApplyError> {
-    let note = progress.retries(item.id.to_string());
-    let path = item.resource.object(&item.id.namespace, &item.id.name);
-    item.live = match cluster.call_noting(&Call::get(path), &note).await {
-        Ok(answer) => Some(answer.body),
-        Err(e) if e.is_not_found() => None,
-        Err(e) => return Err(e.into()),
-    };
-    let answer = cluster.call_noting(&apply_call(&item, true, options.force_conflicts), &note).await;
-    match answer {
-        Ok(Answer { body, warnings, .. }) => {
-            for text in warnings {
-                progress.tell(Event::Warning(format!("{}: {text}", item.id)));
-            }
-            item.verdict = compare(item.live.as_ref(), &body);
-            // The ownership alone moves where nothing else changes.
-            if item.verdict == Verdict::Unchanged && takes_over(&item, options) {
-                item.verdict = Verdict::Configure;
-            }
-            item.would_be = Some(body);
+impl Trial<'_> {
+    /// Asks the server for one object: as it is, and as it would be.
+    async fn item(
+        &self,
+        mut item: Item,
+        missing_namespaces: &BTreeSet<String>,
+        kinds_to_come: &BTreeSet<Gvk>,
+        request: &Request,
+    ) -> Result<Item, ApplyError> {
+        if kinds_to_come.contains(&item.resource.gvk) {
+            let reason =
+                "its kind comes with a CustomResourceDefinition of this apply; checked once it is there";
+            item.verdict = Verdict::Deferred(reason.into());
+        } else if missing_namespaces.contains(&item.id.namespace) {
+            item.verdict = self.elsewhere(&item).await?;
+        } else if item.migrates.is_some() {
+            item = self.migration(item, request).await?;
+        } else {
+            item = self.in_place(item).await?;
         }
-        Err(ApiError::Refused(refusal)) if refusal.is_passing() => {
-            return Err(ApiError::Refused(refusal).into());
+        if let Verdict::Deferred(reason) = &item.verdict {
+            self.progress.tell(Event::Deferred { object: item.id.clone(), reason: reason.clone() });
         }
-        Err(ApiError::Refused(refusal)) => item.verdict = judge_refusal(&refusal),
-        Err(e) => return Err(e.into()),
+        Ok(item)
     }
-    Ok(item)
-}
 
-/// Tries an object out in the namespace `default`, as one that is created there: its namespace does
-/// not exist yet. What depends on the namespace alone (permissions, quotas) decides nothing.
-async fn try_elsewhere(
-    cluster: &Cluster,
-    item: &Item,
-    progress: &Progress<'_>,
-) -> Result<Verdict, ApplyError> {
-    const ELSEWHERE: &str = "default";
-    let mut object = item.object.clone();
-    object["metadata"]["namespace"] = json!(ELSEWHERE);
-    let path = item.resource.collection(ELSEWHERE);
-    let query = format!("{path}?dryRun=All&fieldManager={MANAGER}&fieldValidation=Strict");
-    let call = Call::new(Method::POST, query, Some(object), JSON);
-    let because = format!("its namespace {} comes with this apply", item.id.namespace);
-    match cluster.call_noting(&call, &progress.retries(item.id.to_string())).await {
-        Ok(answer) => {
-            for text in answer.warnings {
-                progress.tell(Event::Warning(format!("{}: {text}", item.id)));
+    async fn look(&self, item: &Item) -> Result<Option<Value>, ApplyError> {
+        let path = item.resource.object(&item.id.namespace, &item.id.name);
+        let note = self.progress.retries(item.id.to_string());
+        match self.cluster.call_noting(&Call::get(path), &note).await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    async fn in_place(&self, mut item: Item) -> Result<Item, ApplyError> {
+        item.live = self.look(&item).await?;
+        self.apply(&mut item, self.options.force_conflicts).await?;
+        // What the tools that are taken over own is no conflict: it will be ours before it is written.
+        if let Verdict::Conflict(conflicts) = &item.verdict
+            && let Some(policy) = adopt::policy(self.options)
+            && conflicts.iter().all(|c| policy.covers(&c.manager))
+        {
+            self.apply(&mut item, true).await?;
+        }
+        Ok(item)
+    }
+
+    async fn apply(&self, item: &mut Item, force: bool) -> Result<(), ApplyError> {
+        let note = self.progress.retries(item.id.to_string());
+        match self.writer.call_noting(&apply_call(item, true, force), &note).await {
+            Ok(Answer { body, warnings, .. }) => {
+                self.warn(item, warnings);
+                item.verdict = compare(item.live.as_ref(), &body);
+                // The ownership alone moves where nothing else changes.
+                if item.verdict == Verdict::Unchanged && takes_over(item, self.options).is_some() {
+                    item.verdict = Verdict::Configure;
+                }
+                item.would_be = Some(body);
             }
-            Ok(Verdict::Deferred(format!("{because}; checked in namespace {ELSEWHERE}")))
+            Err(ApiError::Refused(refusal)) if refusal.is_passing() => {
+                return Err(ApiError::Refused(refusal).into());
+            }
+            Err(ApiError::Refused(refusal)) => item.verdict = judge_refusal(&refusal),
+            Err(e) => return Err(e.into()),
         }
-        // An object of that name is there; it was checked before the names were compared.
-        Err(e) if e.is_conflict() => {
-            Ok(Verdict::Deferred(format!("{because}; checked in namespace {ELSEWHERE}")))
+        Ok(())
+    }
+
+    fn warn(&self, item: &Item, warnings: Vec<String>) {
+        for text in warnings {
+            self.progress.tell(Event::Warning(format!("{}: {text}", item.id)));
         }
-        Err(ApiError::Refused(refusal)) if matches!(refusal.code, 400 | 422) => {
-            Ok(match judge_refusal(&refusal) {
+    }
+
+    /// A migration runs once for its images, and not at all on the way back.
+    async fn migration(&self, mut item: Item, request: &Request) -> Result<Item, ApplyError> {
+        item.live = self.look(&item).await?;
+        let Some(migrates) = item.migrates.clone() else { return Ok(item) };
+        let done = self.plan.inventory().and_then(|i| i.migrations.get(&item.id.name));
+        let what =
+            migration::decide(&migrates, item.live.as_ref(), done, request.hold.is_some(), self.options);
+        match what {
+            migration::Decision::Leave => item.verdict = Verdict::Unchanged,
+            migration::Decision::Refuse(why) => item.verdict = Verdict::Refused(why),
+            migration::Decision::Create => self.apply(&mut item, self.options.force_conflicts).await?,
+            migration::Decision::Replace => {
+                item.verdict = match self.create(&item, &item.id.namespace).await? {
+                    Ok(()) => Verdict::Replace,
+                    Err(refusal) => judge_refusal(&refusal),
+                };
+            }
+        }
+        Ok(item)
+    }
+
+    /// Tries an object out as one that is created in this namespace.
+    async fn create(&self, item: &Item, namespace: &str) -> Result<Result<(), Box<Refusal>>, ApplyError> {
+        let mut object = item.object.clone();
+        object["metadata"]["namespace"] = json!(namespace);
+        let path = item.resource.collection(namespace);
+        let query = format!("{path}?dryRun=All&fieldManager={MANAGER}&fieldValidation=Strict");
+        let call = Call::new(Method::POST, query, Some(object), JSON);
+        match self.writer.call_noting(&call, &self.progress.retries(item.id.to_string())).await {
+            Ok(answer) => {
+                self.warn(item, answer.warnings);
+                Ok(Ok(()))
+            }
+            // An object of that name is there; it was checked before the names were compared.
+            Err(e) if e.is_conflict() => Ok(Ok(())),
+            Err(ApiError::Refused(refusal)) if !refusal.is_passing() => Ok(Err(refusal)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Tries an object out in the namespace `default`, as one that is created there: its namespace does
+    /// not exist yet. What depends on the namespace alone (permissions, quotas) decides nothing; it is
+    /// tried out again once the namespace is there.
+    async fn elsewhere(&self, item: &Item) -> Result<Verdict, ApplyError> {
+        const ELSEWHERE: &str = "default";
+        let because = format!("its namespace {} comes with this apply", item.id.namespace);
+        match self.create(item, ELSEWHERE).await? {
+            Ok(()) => Ok(Verdict::Deferred(format!("{because}; checked in namespace {ELSEWHERE}"))),
+            Err(refusal) if matches!(refusal.code, 400 | 422) => Ok(match judge_refusal(&refusal) {
                 Verdict::Refused(why) => {
                     Verdict::Refused(format!("{why} (checked in namespace {ELSEWHERE})"))
                 }
                 other => other,
-            })
+            }),
+            Err(refusal) => Ok(Verdict::Deferred(format!("{because}; not checked before ({refusal})"))),
         }
-        Err(ApiError::Refused(refusal)) if !refusal.is_passing() => {
-            Ok(Verdict::Deferred(format!("{because}; not checked before ({refusal})")))
-        }
-        Err(e) => Err(e.into()),
     }
 }
 
-/// True for an object whose fields are to be taken over from kubectl's client-side apply.
-pub(crate) fn takes_over(item: &Item, options: &Options) -> bool {
-    options.force_conflicts && item.live.as_ref().is_some_and(takeover::is_client_side)
+/// How an object is taken over from other tools, where it is.
+pub(crate) fn takes_over(item: &Item, options: &Options) -> Option<adopt::Migration> {
+    adopt::migration(adopt::policy(options)?, item.live.as_ref()?, &item.object)
 }
 
 /// The request that applies an object.

@@ -84,15 +84,15 @@ impl Readiness {
         self.status == Status::Current
     }
 
-    fn current(message: impl Into<String>) -> Self {
+    pub(crate) fn current(message: impl Into<String>) -> Self {
         Self { status: Status::Current, message: message.into(), conditions: Vec::new() }
     }
 
-    fn in_progress(reason: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn in_progress(reason: &str, message: impl Into<String>) -> Self {
         Self::with_condition(Status::InProgress, "Reconciling", reason, message.into())
     }
 
-    fn failed(reason: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn failed(reason: &str, message: impl Into<String>) -> Self {
         Self::with_condition(Status::Failed, "Stalled", reason, message.into())
     }
 

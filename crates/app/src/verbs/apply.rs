@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kiban_kube::apply::{ApplyError, Event, Options, Outcome, Report, Request, apply};
+use kiban_kube::adopt::Adopted;
+use kiban_kube::apply::{Adopt, ApplyError, Event, Options, Outcome, Report, Request, apply};
 use kiban_kube::cancel::{Cancel, Canceller};
 use kiban_kube::client::Cluster;
+use kiban_kube::diagnose::{Finding, Gravity};
 use kiban_kube::inventory::PruneOptions;
+use kiban_kube::object::ObjectId;
 use tokio::task::JoinSet;
 
 use super::removed::Removed;
@@ -32,6 +35,20 @@ pub struct Arguments {
     /// Take over fields that other managers own
     #[arg(long)]
     force_conflicts: bool,
+    /// Take objects over from kubectl, Helm, Flux or Argo CD, without restarting a pod. Refused where a Flux
+    /// or Argo CD object still points at one of them, unless that is said to be meant: even-if-live
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
+        value_parser = ["yes", "even-if-live"])]
+    adopt: Option<String>,
+    /// Apply what is older than what is applied, or of another history
+    #[arg(long)]
+    allow_older: bool,
+    /// Apply what was rolled back all the same
+    #[arg(long)]
+    release_hold: bool,
+    /// Run migrations again that failed with the same images
+    #[arg(long)]
+    retry_migrations: bool,
     /// Prune even where that takes more than a third of what was applied last, or all of it
     #[arg(long)]
     prune_all: bool,
@@ -63,6 +80,14 @@ pub fn run(arguments: &Arguments) -> Exit {
     let requests = target::requests(&rendered, &target::commit_of(&arguments.source.dir));
     let options = Options {
         force_conflicts: arguments.force_conflicts,
+        adopt: match arguments.adopt.as_deref() {
+            None => Adopt::No,
+            Some("even-if-live") => Adopt::EvenIfLive,
+            Some(_) => Adopt::Yes,
+        },
+        allow_older: arguments.allow_older,
+        release_hold: arguments.release_hold,
+        retry_migrations: arguments.retry_migrations,
         skip_missing_kinds: arguments.skip_missing_kinds,
         prune: PruneOptions { all: arguments.prune_all, protected: arguments.prune_protected },
         wait: !arguments.no_wait,
@@ -176,16 +201,39 @@ fn tell(app: &str, event: &Event) {
             format!("{create} to create, {configure} to change, {prune} to prune, {unchanged} unchanged")
         }
         Event::Deferred { object, reason } => format!("{object}: {reason}"),
-        Event::WaitingForTurn { holder } => format!("waiting for {holder}, who applies it now"),
+        Event::WaitingForTurn { holder, until } => {
+            format!("waiting for {holder}, who applies it now; unless it goes on, its turn ends at {until}")
+        }
         Event::Done { outcome: Outcome::Unchanged, .. } | Event::Started => return,
         Event::Done { object, outcome } => format!("{object} {outcome}"),
         Event::Waiting { object, readiness } => format!("{object}: {}", readiness.message),
+        Event::Blocked { object, findings } => return blocked(app, object, findings),
+        Event::Adopted { object, adopted } => return adoption(app, object, adopted),
         Event::Ready { object } => format!("{object} ready"),
         Event::Deleting { object } => format!("{object}: waiting until it is gone"),
         Event::Retrying { what, pause, reason } => format!("{what}: {reason}; trying again in {pause:?}"),
         Event::Warning(text) => format!("warning: {text}"),
     };
     terminal::line(&format!("{app}: {text}"));
+}
+
+/// Why an object is not ready, with the last lines of the log that tells more.
+fn blocked(app: &str, object: &ObjectId, findings: &[Finding]) {
+    for finding in findings {
+        let stuck = if finding.gravity == Gravity::Stuck { "stuck" } else { "slow" };
+        terminal::line(&format!("{app}: {object} is {stuck}: {finding}"));
+        for line in &finding.lines {
+            terminal::line(&format!("{app}:     {line}"));
+        }
+    }
+}
+
+/// From whom an object was taken over, and what stays theirs.
+fn adoption(app: &str, object: &ObjectId, adopted: &Adopted) {
+    terminal::line(&format!("{app}: {object} taken over from {}", adopted.from.join(", ")));
+    for remains in &adopted.remains {
+        terminal::line(&format!("{app}: {object}: {remains}"));
+    }
 }
 
 fn conclude(ends: &[End]) -> anyhow::Result<Exit> {

@@ -45,7 +45,7 @@ impl Removed {
                 app: inventory.app,
                 env: env.to_owned(),
                 namespace: namespace.to_owned(),
-                commit: rendered.first().map(|r| r.commit.clone()).unwrap_or_default(),
+                revision: rendered.first().map(|r| r.revision.clone()).unwrap_or_default(),
                 ..Request::default()
             });
         }

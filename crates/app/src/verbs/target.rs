@@ -53,7 +53,7 @@ pub fn requests(rendered: &Rendered, commit: &str) -> Vec<Request> {
                 Owner::Platform => PLATFORM_NAMESPACE.to_owned(),
                 Owner::App(_) => String::new(),
             },
-            commit: commit.to_owned(),
+            revision: commit.into(),
             ..Request::default()
         });
         let value = object.value();

@@ -7,13 +7,17 @@ mod stop;
 mod waiting;
 
 use std::sync::Mutex;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::cancel::Canceller;
 use crate::fake::{Fake, Fault, status};
 use crate::inventory::Inventory;
+use crate::inventory::PruneOptions;
+use crate::lease::LeaseTimes;
+use crate::object::ObjectId;
 
 const INVENTORY: &str = "/api/v1/namespaces/shop-dev/configmaps/kiban-inventory-orders-dev";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop-dev/deployments/orders";
@@ -41,7 +45,7 @@ fn request(commit: &str, objects: Vec<Value>) -> Request {
         app: "orders".into(),
         env: "dev".into(),
         namespace: "shop-dev".into(),
-        commit: commit.into(),
+        revision: commit.into(),
         objects,
         ..Request::default()
     }
@@ -89,6 +93,11 @@ fn inventory(fake: &Fake) -> Inventory {
     Inventory::read(&fake.get(INVENTORY).unwrap()).unwrap()
 }
 
+/// The commit of an apply that has not ended.
+fn applying(inventory: &Inventory) -> Option<&str> {
+    inventory.applying.as_ref().map(|r| r.commit.as_str())
+}
+
 /// Requests that write: neither reads nor dry runs.
 fn writes(fake: &Fake) -> Vec<String> {
     fake.take_requests().into_iter().filter(|r| is_write(r)).collect()
@@ -123,7 +132,7 @@ async fn the_first_apply_creates_in_waves_and_records_what_it_did() {
     assert_eq!(names[4], "PATCH orders", "the Service comes after both ConfigMaps: {names:?}");
     assert_eq!(names[6..], ["PATCH kiban-inventory-orders-dev", "DELETE kiban-apply-orders-dev"]);
     let inventory = inventory(&fake);
-    assert_eq!((inventory.commit.as_str(), inventory.applying.as_deref()), ("c1", None));
+    assert_eq!((inventory.revision.commit.as_str(), applying(&inventory)), ("c1", None));
     assert_eq!(inventory.objects.len(), 4);
 }
 
@@ -152,7 +161,7 @@ async fn a_change_writes_its_object_and_the_inventory_alone() {
     let changed: Vec<String> =
         fake.revisions().into_iter().filter(|(p, r)| before.get(p) != Some(r)).map(|(p, _)| p).collect();
     assert_eq!(changed, [INVENTORY, DEPLOYMENT]);
-    assert_eq!(inventory(&fake).commit, "c2");
+    assert_eq!(inventory(&fake).revision.commit, "c2");
 }
 
 #[tokio::test]
@@ -164,7 +173,7 @@ async fn a_new_commit_of_the_same_objects_is_recorded_and_touches_no_object() {
     assert_eq!(report.count(|o| *o == Outcome::Unchanged), 4);
     let patched: Vec<String> = writes(&fake).into_iter().filter(|w| w.starts_with("PATCH")).collect();
     assert_eq!(patched.len(), 1, "{patched:?}");
-    assert_eq!(inventory(&fake).commit, "c2");
+    assert_eq!(inventory(&fake).revision.commit, "c2");
 }
 
 #[tokio::test]

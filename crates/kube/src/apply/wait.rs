@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 
-use super::event::{Event, Progress};
 use crate::client::{Call, Cluster};
+use crate::diagnose::{self, Diagnosis};
 use crate::discovery::Resource;
+use crate::migration;
 use crate::object::{ObjectId, text_at};
 use crate::plan::Removal;
 use crate::readiness::{Readiness, Status, blocks_apply, readiness};
+use crate::report::{Event, Progress};
 use crate::watch::{Change, Selection, follow};
 
 /// An object that is waited for.
@@ -22,6 +24,25 @@ pub(super) struct Target {
     pub(super) resource: Resource,
     /// As it was seen last.
     pub(super) last: Option<Value>,
+    /// What it is to come to.
+    pub(super) goal: Goal,
+    /// The Deployment's condition `Progressing` as it was before this apply changed it.
+    pub(super) stale: Option<Value>,
+}
+
+/// What an object is to come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Ready by kstatus' rules.
+    Ready,
+    /// A Job that is over.
+    Finished,
+}
+
+/// The condition `Progressing`.
+pub(super) fn progressing(object: &Value) -> Option<Value> {
+    let list = object.get("status")?.get("conditions")?.as_array()?;
+    list.iter().find(|c| text_at(c, &["type"]) == Some("Progressing")).cloned()
 }
 
 /// From this many objects of one kind in one namespace on, one watch follows them all.
@@ -37,36 +58,92 @@ const LOOK: Duration = Duration::from_secs(2);
 type Seen = (ObjectId, Result<Option<Value>, String>);
 type Sightings = Pin<Box<dyn Stream<Item = Seen> + Send>>;
 
+/// An object that is waited for, and how it stands.
+struct Waited {
+    object: Option<Value>,
+    state: Readiness,
+    goal: Goal,
+    stale: Option<Value>,
+}
+
+/// All that is waited for.
+struct Waiting<'a> {
+    cluster: &'a Cluster,
+    progress: &'a Progress<'a>,
+    states: BTreeMap<ObjectId, Waited>,
+}
+
 /// Waits until all are ready, none of those left can become ready, or the time is over. Returns those
-/// that are not ready.
+/// that are not ready; why not is told, and recorded with the progress.
 pub(super) async fn until_ready(
     cluster: &Cluster,
     targets: Vec<Target>,
     timeout: Duration,
     progress: &Progress<'_>,
 ) -> BTreeMap<ObjectId, Readiness> {
-    let mut states: BTreeMap<ObjectId, (Option<Value>, Readiness)> = BTreeMap::new();
-    let now = cluster.clock().now();
+    let mut waiting = Waiting { cluster, progress, states: BTreeMap::new() };
     for target in &targets {
-        let state = target.last.as_ref().map_or_else(Readiness::not_found, |o| readiness(o, now));
-        let (object, told) = (target.id.clone(), state.clone());
-        progress.tell(Event::Waiting { object, readiness: told });
-        states.insert(target.id.clone(), (target.last.clone(), state));
+        waiting.begin(target);
     }
     let mut sightings = stream::select_all(sightings(cluster, targets));
     let deadline = tokio::time::sleep(timeout);
     tokio::pin!(deadline);
-    while states.values().any(|(_, r)| can_change(r)) {
+    let mut inquiry: Option<Inquiry<'_>> = None;
+    let mut ticks = 0_u64;
+    while waiting.states.values().any(|w| can_change(&w.state)) {
+        let asked = async {
+            match &mut inquiry {
+                Some(inquiry) => inquiry.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = &mut deadline => break,
             seen = sightings.next() => match seen {
-                Some((id, seen)) => see(cluster, &mut states, &id, seen, progress),
+                Some((id, seen)) => waiting.see(&id, seen),
                 None => break,
             },
-            () = tokio::time::sleep(TICK) => judge_again(cluster, &mut states, progress),
+            found = asked => {
+                inquiry = None;
+                waiting.found(found);
+            }
+            () = tokio::time::sleep(TICK) => {
+                waiting.judge_again();
+                ticks += 1;
+                if ticks % INQUIRE == 0 && inquiry.is_none() {
+                    inquiry = Some(inquire(cluster, waiting.suspects()));
+                }
+            }
         }
     }
-    states.into_iter().map(|(id, (_, state))| (id, state)).collect()
+    if let Ok(found) = tokio::time::timeout(LAST_INQUIRY, inquire(cluster, waiting.suspects())).await {
+        waiting.found(found);
+    }
+    waiting.states.into_iter().map(|(id, waited)| (id, waited.state)).collect()
+}
+
+/// So many ticks lie between two looks for what stands in the way.
+const INQUIRE: u64 = 3;
+
+/// How long the last look may take, when the wait is over.
+const LAST_INQUIRY: Duration = Duration::from_secs(10);
+
+/// What was found to stand in the way of which object.
+type Inquiry<'a> = Pin<Box<dyn Future<Output = Vec<(ObjectId, Diagnosis)>> + Send + 'a>>;
+
+/// Finds out why workloads are not ready, a few at a time. What cannot be found out is left out.
+fn inquire(cluster: &Cluster, suspects: Vec<(ObjectId, Value)>) -> Inquiry<'_> {
+    const AT_A_TIME: usize = 4;
+    let looks = stream::iter(suspects).map(move |(id, object)| async move {
+        match diagnose::fetch::of(cluster, &object).await {
+            Ok(diagnosis) => Some((id, diagnosis)),
+            Err(error) => {
+                tracing::debug!(object = %id, %error, "why it is not ready could not be found out");
+                None
+            }
+        }
+    });
+    Box::pin(looks.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect())
 }
 
 /// A failure by kstatus' rules is final as far as an apply is concerned; so is an object that is gone.
@@ -74,41 +151,85 @@ fn can_change(readiness: &Readiness) -> bool {
     !matches!(readiness.status, Status::Failed | Status::NotFound)
 }
 
-fn see(
-    cluster: &Cluster,
-    states: &mut BTreeMap<ObjectId, (Option<Value>, Readiness)>,
-    id: &ObjectId,
-    seen: Result<Option<Value>, String>,
-    progress: &Progress<'_>,
-) {
-    let Some((_, known)) = states.get(id) else { return };
-    let (object, state) = match seen {
-        Ok(Some(object)) => {
-            let state = readiness(&object, cluster.clock().now());
-            (Some(object), state)
+impl Waiting<'_> {
+    fn begin(&mut self, target: &Target) {
+        let (goal, stale) = (target.goal, target.stale.clone());
+        let mut waited = Waited { object: target.last.clone(), state: Readiness::not_found(), goal, stale };
+        if let Some(object) = &target.last {
+            waited.state = self.judge(&waited, object);
         }
-        Ok(None) => (None, Readiness::not_found()),
-        Err(message) => (None, Readiness { status: Status::Unknown, message, conditions: Vec::new() }),
-    };
-    if object.as_ref().is_some_and(|o| !blocks_apply(o, &state)) {
-        states.remove(id);
-        progress.tell(Event::Ready { object: id.clone() });
-        return;
+        let (object, readiness) = (target.id.clone(), waited.state.clone());
+        self.progress.tell(Event::Waiting { object, readiness });
+        self.states.insert(target.id.clone(), waited);
     }
-    if *known != state {
-        progress.tell(Event::Waiting { object: id.clone(), readiness: state.clone() });
-    }
-    states.insert(id.clone(), (object, state));
-}
 
-fn judge_again(
-    cluster: &Cluster,
-    states: &mut BTreeMap<ObjectId, (Option<Value>, Readiness)>,
-    progress: &Progress<'_>,
-) {
-    let objects: Vec<_> = states.iter().filter_map(|(id, (o, _))| Some((id.clone(), o.clone()?))).collect();
-    for (id, object) in objects {
-        see(cluster, states, &id, Ok(Some(object)), progress);
+    fn judge(&self, waited: &Waited, object: &Value) -> Readiness {
+        let now = self.cluster.clock().now();
+        let state = match waited.goal {
+            Goal::Ready => readiness(object, now),
+            Goal::Finished => return migration::readiness(object, now),
+        };
+        // The controller leaves the condition of a rollout that ran out of time as it is until the next
+        // one makes progress, even where it has seen the new spec.
+        let old =
+            state.status == Status::Failed && waited.stale.is_some() && progressing(object) == waited.stale;
+        if !old {
+            return state;
+        }
+        let text = "the deadline of the rollout before this one is over; this one has not progressed yet";
+        Readiness::in_progress("NotProgressedYet", text)
+    }
+
+    fn see(&mut self, id: &ObjectId, seen: Result<Option<Value>, String>) {
+        let Some(waited) = self.states.get(id) else { return };
+        let (object, state) = match seen {
+            Ok(Some(object)) => {
+                let state = self.judge(waited, &object);
+                (Some(object), state)
+            }
+            Ok(None) => (None, Readiness::not_found()),
+            Err(message) => (None, Readiness { status: Status::Unknown, message, conditions: Vec::new() }),
+        };
+        if object.as_ref().is_some_and(|o| !blocks_apply(o, &state)) {
+            self.states.remove(id);
+            self.progress.found(id, Vec::new());
+            self.progress.tell(Event::Ready { object: id.clone() });
+            return;
+        }
+        if waited.state != state {
+            self.progress.tell(Event::Waiting { object: id.clone(), readiness: state.clone() });
+        }
+        if let Some(waited) = self.states.get_mut(id) {
+            (waited.object, waited.state) = (object, state);
+        }
+    }
+
+    fn judge_again(&mut self) {
+        let objects: Vec<_> =
+            self.states.iter().filter_map(|(id, w)| Some((id.clone(), w.object.clone()?))).collect();
+        for (id, object) in objects {
+            self.see(&id, Ok(Some(object)));
+        }
+    }
+
+    /// The workloads among those that are waited for.
+    fn suspects(&self) -> Vec<(ObjectId, Value)> {
+        let workload = |id: &ObjectId| {
+            matches!(
+                (id.group.as_str(), id.kind.as_str()),
+                ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+                    | ("batch", "Job")
+                    | ("", "Pod")
+            )
+        };
+        let known = self.states.iter().filter(|(id, _)| workload(id));
+        known.filter_map(|(id, w)| Some((id.clone(), w.object.clone()?))).collect()
+    }
+
+    fn found(&self, found: Vec<(ObjectId, Diagnosis)>) {
+        for (id, diagnosis) in found.into_iter().filter(|(id, _)| self.states.contains_key(id)) {
+            self.progress.found(&id, diagnosis.findings);
+        }
     }
 }
 

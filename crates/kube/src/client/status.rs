@@ -66,6 +66,12 @@ pub enum ApiError {
         /// What is wrong with the answer.
         problem: String,
     },
+    /// A write that was not sent, because the turn within which it was to be sent is over.
+    #[error("the turn is over (lease {lease} was not renewed in time), so this was not sent")]
+    TurnIsOver {
+        /// `namespace/name` of the lease.
+        lease: String,
+    },
 }
 
 impl ApiError {
@@ -74,7 +80,7 @@ impl ApiError {
         match self {
             Self::Refused(refusal) => Some(refusal.code),
             Self::Unauthorized { .. } => Some(401),
-            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Garbled { .. } | Self::TurnIsOver { .. } => None,
         }
     }
 

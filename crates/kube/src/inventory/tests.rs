@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -18,7 +19,7 @@ fn id(kind: &str, name: &str) -> ObjectId {
 fn inventory(ids: &[ObjectId]) -> Inventory {
     let entry = Entry { version: "v1".into(), hash: "00".into() };
     let objects = ids.iter().map(|id| (id.clone(), entry.clone())).collect();
-    Inventory { commit: "c1".into(), objects, ..Inventory::empty("orders", "dev") }
+    Inventory { revision: "c1".into(), objects, ..Inventory::empty("orders", "dev") }
 }
 
 fn names(n: usize) -> Vec<ObjectId> {
@@ -29,11 +30,20 @@ fn names(n: usize) -> Vec<ObjectId> {
 fn an_inventory_reads_what_it_wrote_one_object_a_line() {
     let mut inv = inventory(&[id("Deployment", "orders"), id("Namespace", "shop-dev")]);
     inv.applying = Some("c2".into());
+    inv.held = Some(Hold {
+        bad: "c0".into(),
+        render: "r".into(),
+        reason: "crash loop".into(),
+        since: Timestamp::from_secs(9),
+    });
+    inv.verdict = Some(Told { commit: "c0".into(), verdict: "bad".into(), ..Told::default() });
+    inv.migrated("m", Migration { images: "sha256:a".into(), commit: "c0".into(), reversible: false });
+    inv.others.insert("later".into(), "kept as it is".into());
     let map = inv.write("shop-dev").unwrap();
     assert_eq!(map["metadata"]["name"], "kiban-inventory-orders-dev");
     assert_eq!(
         map["data"]["objects"],
-        "[\n[\"\",\"v1\",\"Namespace\",\"\",\"shop-dev\",\"00\"],\n[\"apps\",\"v1\",\"Deployment\",\"shop-dev\",\"orders\",\"00\"]\n]\n"
+        "{\n\"apps/v1 Deployment shop-dev\":{\"orders\":\"00\"},\n\"v1 Namespace \":{\"shop-dev\":\"00\"}\n}\n"
     );
     assert_eq!(Inventory::read(&map).unwrap(), inv);
     let empty = Inventory::empty("orders", "dev");
@@ -48,20 +58,60 @@ fn a_foreign_or_newer_inventory_is_refused_with_what_to_do() {
         map["data"][key] = value;
         Inventory::read(&map).unwrap_err().to_string()
     };
-    assert!(with("version", json!("2")).contains("format version 2"));
+    assert!(with("version", json!("3")).contains("format version 3"));
     assert!(with("version", json!("x")).contains("version \"x\""));
     assert!(with("version", json!(null)).contains("no version"));
     assert!(with("app", json!("other")).contains("app \"other\""));
-    assert!(with("commit", json!(null)).contains("commit is missing"));
+    assert!(with("revision", json!(null)).contains("revision is missing"));
     assert!(with("objects", json!("[[1]]")).contains("cannot be read"));
+    assert!(with("objects", json!("{\"v1 ConfigMap\": {}}")).contains("cannot be read"));
+    assert!(with("held", json!("x")).contains("held cannot be read"));
     assert!(Inventory::read(&json!(null)).is_err());
 }
 
 #[test]
 fn an_inventory_too_big_for_a_config_map_is_refused_by_its_numbers() {
-    let error = inventory(&names(30_000)).write("n").unwrap_err();
-    assert!(matches!(error, InventoryError::TooBig { objects: 30_000, bytes, .. } if bytes > MAX_BYTES));
+    let error = inventory(&names(90_000)).write("n").unwrap_err();
+    assert!(matches!(error, InventoryError::TooBig { objects: 90_000, bytes, .. } if bytes > MAX_BYTES));
     assert!(inventory(&names(10_000)).write("n").is_ok());
+}
+
+#[test]
+fn five_thousand_objects_fit_with_the_longest_names_of_a_label() {
+    let mut all = inventory(&[]);
+    for n in 0..5_000 {
+        let id = id("Deployment", &format!("{n:0>63}"));
+        all.objects.insert(id, Entry { version: "v1".into(), hash: "f".repeat(64) });
+    }
+    let written = all.write("shop-dev").unwrap();
+    assert!(written["data"]["objects"].as_str().unwrap().len() < MAX_BYTES * 3 / 4);
+    assert_eq!(Inventory::read(&written).unwrap(), all);
+}
+
+#[test]
+fn the_first_format_is_still_read() {
+    let map = json!({"metadata": {"name": "kiban-inventory-orders-dev"}, "data": {"version": "1", "app": "orders", "env": "dev",
+        "commit": "c1", "applying": "c2", "objects": "[[\"apps\",\"v1\",\"Deployment\",\"shop-dev\",\"orders\",\"00\"]]"}});
+    let read = Inventory::read(&map).unwrap();
+    let expected = Inventory { applying: Some("c2".into()), ..inventory(&[id("Deployment", "orders")]) };
+    assert_eq!(read, expected);
+    assert_eq!(Inventory::read(&read.write("n").unwrap()).unwrap(), read);
+}
+
+#[test]
+fn migrations_say_which_commit_cannot_be_left() {
+    let mut all = inventory(&[]);
+    for (job, commit, reversible) in [("a", "c1", false), ("b", "c2", true), ("c", "c2", false)] {
+        all.migrated(job, Migration { images: "i".into(), commit: commit.into(), reversible });
+    }
+    assert_eq!(all.irreversible("c2"), ["c"]);
+    assert_eq!(all.irreversible("c1"), ["a"]);
+    assert!(all.irreversible("c3").is_empty());
+    for n in 0..200 {
+        all.migrated(&format!("m{n:03}"), Migration::default());
+    }
+    assert_eq!(all.migrations.len(), 100);
+    assert!(all.migrations.contains_key("m199"));
 }
 
 #[test]

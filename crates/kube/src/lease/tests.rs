@@ -60,13 +60,14 @@ fn request(holder: &str) -> LeaseRequest<'_> {
 async fn a_dead_holders_lease_is_taken_over_and_counted() {
     let fake = Fake::new();
     let cluster = fake.cluster();
-    let first = Lease::acquire(&cluster, &request("a"), &|_| {}).await.unwrap();
+    let first = Lease::acquire(&cluster, &request("a"), &|_, _| {}).await.unwrap();
     assert!(!first.waited());
     drop(first);
     let told = std::sync::Mutex::new(Vec::new());
-    let second = Lease::acquire(&cluster, &request("b"), &|who| told.lock().unwrap().push(who.to_string()))
-        .await
-        .unwrap();
+    let second =
+        Lease::acquire(&cluster, &request("b"), &|who, _| told.lock().unwrap().push(who.to_string()))
+            .await
+            .unwrap();
     assert!(second.waited());
     assert_eq!(*told.lock().unwrap(), ["a"]);
     let spec = fake.get(PATH).unwrap()["spec"].clone();
@@ -80,7 +81,7 @@ async fn lost_answers_to_our_own_writes_are_recognised() {
     let fake = Fake::new();
     let cluster = fake.cluster();
     fake.fault(&["POST", "leases"], 1, Fault::DropAfter);
-    let mut lease = Lease::acquire(&cluster, &request("a"), &|_| {}).await.unwrap();
+    let mut lease = Lease::acquire(&cluster, &request("a"), &|_, _| {}).await.unwrap();
     assert!(!lease.waited());
     fake.fault(&["PUT", "leases"], 1, Fault::DropAfter);
     lease.renew().await.unwrap();
@@ -95,7 +96,7 @@ async fn lost_answers_to_our_own_writes_are_recognised() {
 async fn a_lease_that_cannot_be_renewed_is_given_up_before_it_runs_out() {
     let fake = Fake::new();
     let cluster = fake.cluster();
-    let mut lease = Lease::acquire(&cluster, &request("a"), &|_| {}).await.unwrap();
+    let mut lease = Lease::acquire(&cluster, &request("a"), &|_, _| {}).await.unwrap();
     let taken = cluster.clock().now();
     let (_, busy) = status(503, "ServiceUnavailable", "etcd is down");
     fake.fault(&["PUT"], 100_000, Fault::Refuse(503, busy, None));
@@ -108,11 +109,11 @@ async fn a_lease_that_cannot_be_renewed_is_given_up_before_it_runs_out() {
 async fn a_lease_that_another_took_or_deleted_is_lost_at_once() {
     let fake = Fake::new();
     let cluster = fake.cluster();
-    let mut lease = Lease::acquire(&cluster, &request("a"), &|_| {}).await.unwrap();
+    let mut lease = Lease::acquire(&cluster, &request("a"), &|_, _| {}).await.unwrap();
     fake.edit(PATH, |l| l["spec"]["holderIdentity"] = json!("b"));
     assert_eq!(lease.keep().await.to_string(), "lost the lease shop-dev/turn: b has it now");
     fake.remove(PATH);
-    let mut lease = Lease::acquire(&cluster, &request("a"), &|_| {}).await.unwrap();
+    let mut lease = Lease::acquire(&cluster, &request("a"), &|_, _| {}).await.unwrap();
     fake.remove(PATH);
     assert_eq!(lease.keep().await.to_string(), "lost the lease shop-dev/turn: it was deleted");
 }
@@ -125,7 +126,7 @@ async fn of_many_who_want_it_one_has_it_at_a_time() {
         let (cluster, held) = (fake.cluster(), &held);
         async move {
             let holder = format!("h{n}");
-            let lease = Lease::acquire(&cluster, &request(&holder), &|_| {}).await.unwrap();
+            let lease = Lease::acquire(&cluster, &request(&holder), &|_, _| {}).await.unwrap();
             assert_eq!(held.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
             tokio::time::sleep(Duration::from_millis(3)).await;
             held.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
@@ -141,6 +142,6 @@ async fn a_refusal_is_told_with_the_leases_name() {
     let fake = Fake::new();
     let (_, refusal) = status(403, "Forbidden", "leases is forbidden");
     fake.fault(&["leases"], 1, Fault::Refuse(403, refusal, None));
-    let error = Lease::acquire(&fake.cluster(), &request("a"), &|_| {}).await.unwrap_err();
+    let error = Lease::acquire(&fake.cluster(), &request("a"), &|_, _| {}).await.unwrap_err();
     assert_eq!(error.to_string(), "lease shop-dev/turn: Forbidden: leases is forbidden");
 }

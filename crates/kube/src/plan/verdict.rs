@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::apply::{Conflict, MANAGER, Outcome};
 use crate::client::Refusal;
 use crate::object::{applied_fields, normalised};
+use crate::report::{Conflict, Outcome};
+use crate::request::MANAGER;
 
 /// What the server says to an object that is tried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Verdict {
     Create,
     /// It would be changed.
     Configure,
+    /// It would be deleted and made anew: a migration that is to run with other images.
+    Replace,
     /// It would stay as it is.
     Unchanged,
     /// It will be created; it could not be tried out where it belongs. Why, and what was checked.
@@ -62,6 +65,6 @@ pub(crate) fn decided(verdict: &Verdict) -> Option<Outcome> {
         Verdict::Unchanged => Some(Outcome::Unchanged),
         Verdict::Conflict(conflicts) => Some(Outcome::Conflict(conflicts.clone())),
         Verdict::Refused(why) => Some(Outcome::Failed(why.clone())),
-        Verdict::Create | Verdict::Configure | Verdict::Deferred(_) => None,
+        Verdict::Create | Verdict::Configure | Verdict::Replace | Verdict::Deferred(_) => None,
     }
 }

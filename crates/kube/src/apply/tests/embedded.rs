@@ -166,6 +166,6 @@ async fn stopped_at_any_time_and_run_again_it_ends_as_if_never_stopped() {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/kiban-inventory-orders-dev");
     let listed = cluster.call(&Call::get(path)).await.unwrap().body;
     let listed = Inventory::read(&listed).unwrap();
-    assert_eq!((listed.commit.as_str(), listed.applying, listed.objects.len()), ("c3", None, 12));
+    assert_eq!((listed.revision.commit.as_str(), listed.applying, listed.objects.len()), ("c3", None, 12));
     running.stop().await;
 }

@@ -71,7 +71,7 @@ async fn a_conflict_that_arises_after_the_dry_run_is_not_forced_either() {
     assert_eq!(report.outcomes[&id("Deployment", "orders")], Outcome::NotAttempted);
     // What was created is listed, though the apply failed.
     assert!(inventory(&fake).objects.contains_key(&id("ConfigMap", "two")));
-    assert_eq!(inventory(&fake).applying.as_deref(), Some("c1"));
+    assert_eq!(applying(&inventory(&fake)), Some("c1"));
     assert!(run(&fake, "c1", shop()).await.unwrap().is_success());
 }
 

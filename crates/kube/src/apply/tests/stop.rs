@@ -109,7 +109,7 @@ async fn a_cancelled_apply_says_what_it_did_and_gives_its_turn_back() {
     assert_eq!(error.report().unwrap().count(|o| *o == Outcome::Created), 3);
     assert!(!fake.paths().iter().any(|p| p.contains("/leases/")));
     let inventory = inventory(&fake);
-    assert_eq!((inventory.commit.as_str(), inventory.applying.as_deref()), ("", Some("c1")));
+    assert_eq!((inventory.revision.commit.as_str(), applying(&inventory)), ("", Some("c1")));
     assert_eq!(inventory.objects.len(), 4, "what was to come is listed before it comes");
 }
 
@@ -149,7 +149,7 @@ async fn two_applies_of_one_app_take_turns_and_the_later_plans_anew() {
     let last = told[second].0;
     let commit = if last == "a" { "c1" } else { "c2" };
     let inventory = inventory(&fake);
-    assert_eq!(inventory.commit, commit);
+    assert_eq!(inventory.revision.commit, commit);
     // Whoever came last, the cluster holds what it rendered and nothing else.
     let maps = fake.paths().iter().filter(|p| p.contains("configmaps/")).count();
     assert_eq!(maps, 3);
@@ -202,7 +202,8 @@ async fn one_who_waits_too_long_is_told_for_whom() {
     let (result, events) = run_with(&fake, &request("c1", shop()), &options, &Cancel::never()).await;
     let text = result.unwrap_err().to_string();
     assert!(text.starts_with("bob@desk holds the lease shop-dev/kiban-apply-orders-dev"), "{text}");
-    assert!(events.contains(&Event::WaitingForTurn { holder: "bob@desk".into() }));
+    let waited = |e: &Event| matches!(e, Event::WaitingForTurn { holder, until } if holder == "bob@desk" && until.secs() > 0);
+    assert!(events.iter().any(waited), "{events:?}");
     assert_eq!(writes(&fake), Vec::<String>::new());
     // One that was given back is taken at once.
     fake.put(lease(""));

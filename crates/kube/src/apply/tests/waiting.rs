@@ -87,7 +87,7 @@ async fn a_failed_rollout_ends_the_wait_at_once_and_prunes_nothing() {
     assert_eq!(report.not_ready[&id("Deployment", "orders")].status, Status::Failed);
     assert_eq!(report.outcomes[&id("ConfigMap", "two")], Outcome::NotAttempted);
     assert!(fake.get("/api/v1/namespaces/shop-dev/configmaps/two").is_some(), "old pods may still need it");
-    assert_eq!((inventory(&fake).commit.as_str(), inventory(&fake).objects.len()), ("c2", 4));
+    assert_eq!((inventory(&fake).revision.commit.as_str(), inventory(&fake).objects.len()), ("c2", 4));
     // Once it is ready, the next apply does the rest.
     fake.edit(DEPLOYMENT, make_ready);
     let report = run(&fake, "c2", objects).await.unwrap();

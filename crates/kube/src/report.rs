@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use kiban_base::clock::Timestamp;
+
+use crate::adopt::Adopted;
+use crate::diagnose::Finding;
 use crate::inventory::Kept;
 use crate::object::ObjectId;
 use crate::readiness::Readiness;
@@ -23,7 +27,7 @@ pub struct Conflict {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: owned by {}, wanted by \"{}\"", self.field, self.owner, super::MANAGER)
+        write!(f, "{}: owned by {}, wanted by \"{}\"", self.field, self.owner, crate::request::MANAGER)
     }
 }
 
@@ -110,6 +114,8 @@ pub enum Event {
     WaitingForTurn {
         /// Who.
         holder: String,
+        /// When its turn ends unless it renews it, as seen from here.
+        until: Timestamp,
     },
     /// The turn is ours: writing begins.
     Started,
@@ -126,6 +132,20 @@ pub enum Event {
         object: ObjectId,
         /// Its state.
         readiness: Readiness,
+    },
+    /// Why an object that is waited for is not ready; told again whenever that changes.
+    Blocked {
+        /// The object.
+        object: ObjectId,
+        /// What stands in its way, the most telling first.
+        findings: Vec<Finding>,
+    },
+    /// Fields of an object were taken over from other tools.
+    Adopted {
+        /// The object.
+        object: ObjectId,
+        /// From whom, and what of theirs stays.
+        adopted: Adopted,
     },
     /// An object that was waited for is ready.
     Ready {
@@ -160,6 +180,10 @@ pub struct Report {
     pub outcomes: BTreeMap<ObjectId, Outcome>,
     /// Objects that were not ready at the end, with their state.
     pub not_ready: BTreeMap<ObjectId, Readiness>,
+    /// Why they were not, as far as it could be found out.
+    pub findings: BTreeMap<ObjectId, Vec<Finding>>,
+    /// Objects that were taken over from other tools.
+    pub adopted: BTreeMap<ObjectId, Adopted>,
 }
 
 impl Report {
@@ -199,6 +223,25 @@ impl<'a> Progress<'a> {
     /// Records an outcome that is news to nobody.
     pub(crate) fn record(&self, object: &ObjectId, outcome: Outcome) {
         self.lock().outcomes.insert(object.clone(), outcome);
+    }
+
+    pub(crate) fn found(&self, object: &ObjectId, findings: Vec<Finding>) {
+        let mut report = self.lock();
+        if report.findings.get(object).map_or(findings.is_empty(), |known| *known == findings) {
+            return;
+        }
+        if findings.is_empty() {
+            report.findings.remove(object);
+            return;
+        }
+        report.findings.insert(object.clone(), findings.clone());
+        drop(report);
+        self.tell(Event::Blocked { object: object.clone(), findings });
+    }
+
+    pub(crate) fn adopted(&self, object: &ObjectId, adopted: Adopted) {
+        self.lock().adopted.insert(object.clone(), adopted.clone());
+        self.tell(Event::Adopted { object: object.clone(), adopted });
     }
 
     pub(crate) fn not_ready(&self, objects: BTreeMap<ObjectId, Readiness>) {
