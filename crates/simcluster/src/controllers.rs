@@ -27,6 +27,7 @@ pub mod pods;
 pub mod replicas;
 pub mod revisions;
 pub mod rollout;
+pub mod root_ca;
 pub mod scheduler;
 pub mod stateful;
 pub mod taints;

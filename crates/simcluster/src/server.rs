@@ -125,7 +125,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let cluster = Cluster::new(Arc::new(SystemClock), config.seed);
     bootstrap::install(&cluster, address)?;
     let (trigger, shutdown) = shutdown::channel();
-    let engine = spawn_engine(&cluster, &config, address, shutdown.clone())?;
+    let engine = spawn_engine(&cluster, &config, address, &certificates.ca_pem, shutdown.clone())?;
     let api = Arc::new(Api::new(cluster.clone(), token.clone(), shutdown.clone()));
     let server = tokio::spawn(http::serve(listener, Some(certificates.server), api, shutdown));
     let kubeconfig = kubeconfig(&format!("https://{address}"), &certificates.ca_pem, &token);
@@ -136,10 +136,12 @@ fn spawn_engine(
     cluster: &Cluster,
     config: &Config,
     address: SocketAddr,
+    ca_pem: &str,
     shutdown: Shutdown,
 ) -> Result<std::thread::JoinHandle<()>, StartError> {
     let mut all = controllers::all();
     all.push(Box::new(bootstrap::OwnService::new(address)));
+    all.push(Box::new(controllers::root_ca::RootCa::new(ca_pem)));
     all.extend(nodes::controllers(config));
     nodes::register(cluster, config)?;
     let mut engine = Engine::new(cluster.clone(), all, config.fast);

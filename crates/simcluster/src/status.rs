@@ -34,6 +34,8 @@ pub struct ApiError {
     pub causes: Vec<Cause>,
     /// `metadata.continue`: how a list whose token expired can go on.
     pub continue_token: Option<String>,
+    /// What the client is to be warned of all the same: `Warning:` headers.
+    pub warnings: Vec<String>,
 }
 
 impl ApiError {
@@ -46,6 +48,7 @@ impl ApiError {
             details: Map::new(),
             causes: Vec::new(),
             continue_token: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -69,6 +72,14 @@ impl ApiError {
             message: message.into(),
             field: field.map(str::to_owned),
         });
+        self
+    }
+
+    /// Adds what was found before the refusal: a refused request loses no warning
+    /// (apiserver/pkg/endpoints/filters/warning.go writes each as it comes).
+    #[must_use]
+    pub fn warned(mut self, warnings: &[String]) -> Self {
+        self.warnings.extend_from_slice(warnings);
         self
     }
 
@@ -157,6 +168,7 @@ impl ApiError {
                 })
                 .collect(),
             continue_token: None,
+            warnings: Vec::new(),
         }
     }
 

@@ -134,8 +134,8 @@ impl Api {
         let patch = Patch::read(call)?;
         let actor = call.actor()?;
         let mut warnings = Vec::new();
-        let (code, stored) = if patch.type_ == PatchType::Apply {
-            self.apply(target, part, call, patch, &actor, &mut warnings)?
+        let written = if patch.type_ == PatchType::Apply {
+            self.apply(target, part, call, patch, &actor, &mut warnings)
         } else {
             let kind = target.kind;
             let stored = self.cluster.update(twin::kept_kind(kind), &target.key(), part, &actor, |live| {
@@ -144,8 +144,9 @@ impl Api {
                 warnings = checked.warnings;
                 Ok(Desired::Update(twin::kept(kind, checked.value)))
             });
-            (200, stored.map_err(|e| twin::blame(kind, e))?)
+            stored.map(|stored| (200, stored)).map_err(|e| twin::blame(kind, e))
         };
+        let (code, stored) = written.map_err(|e| e.warned(&warnings))?;
         let stored = twin::view(target.kind, stored);
         Ok(respond::warn(self.respond(code, &stored, call)?, &warnings))
     }

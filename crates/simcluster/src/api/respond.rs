@@ -134,7 +134,7 @@ pub(super) fn error(error: &ApiError) -> Response<Body> {
     if let Some(seconds) = error.details.get("retryAfterSeconds").and_then(Value::as_u64) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    response
+    warn(response, &error.warnings)
 }
 
 /// One object in the form asked for.
@@ -171,9 +171,12 @@ pub(super) fn converted(
     }
 }
 
-/// Adds `Warning:` headers, as clients print them.
+/// Adds `Warning:` headers, as clients print them, each once.
 pub(super) fn warn(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
-    for warning in warnings {
+    for (i, warning) in warnings.iter().enumerate() {
+        if warnings.iter().take(i).any(|before| before == warning) {
+            continue;
+        }
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
         if let Ok(text) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append("warning", text);

@@ -31,12 +31,12 @@ impl Api {
             |old: &Value, new| ssa::track_update(&ctx, Some(old), new, &actor.manager, self.cluster.now());
         let mut warnings = Vec::new();
         let stored = match call.method {
-            Method::GET => self.find(target.kind, &target.key())?,
+            Method::GET => self.find(target.kind, &target.key()),
             Method::PUT => {
                 let given = body::object(call, kind)?;
                 check_name(&given.value, target)?;
                 warnings = given.warnings;
-                self.write_scale(target, &actor, |scale| Ok(track(scale, given.value.clone())))?
+                self.write_scale(target, &actor, |scale| Ok(track(scale, given.value.clone())))
             }
             Method::PATCH => {
                 let patch = patch::Patch::read(call)?;
@@ -46,18 +46,19 @@ impl Api {
                     self.write_scale(target, &actor, |scale| {
                         ssa::apply(&ctx, Some(scale), &config, manager, force, self.cluster.now())
                             .map_err(patch::refusal)
-                    })?
+                    })
                 } else {
                     self.write_scale(target, &actor, |scale| {
                         let next = patch.with(patch.put(kind, scale)?);
                         let checked = body::check(next, kind, &call.params.field_validation)?;
                         warnings = checked.warnings;
                         Ok(track(scale, checked.value))
-                    })?
+                    })
                 }
             }
             _ => return Err(ApiError::method_not_allowed()),
         };
+        let stored = stored.map_err(|e| e.warned(&warnings))?;
         Ok(respond::warn(self.show_scale(&stored, call)?, &warnings))
     }
 

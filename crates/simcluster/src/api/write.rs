@@ -41,7 +41,7 @@ impl Api {
         let kind = target.kind;
         let value = twin::kept(kind, decoded.value);
         let made = self.cluster.create(twin::kept_kind(kind), &target.namespace, value, &call.actor()?);
-        let made = twin::view(kind, made.map_err(|e| twin::blame(kind, e))?);
+        let made = twin::view(kind, made.map_err(|e| twin::blame(kind, e).warned(&decoded.warnings))?);
         Ok(respond::warn(self.respond(201, &made, call)?, &decoded.warnings))
     }
 
@@ -73,7 +73,7 @@ impl Api {
             }
             other => (200, other),
         };
-        let stored = twin::view(target.kind, stored.map_err(|e| twin::blame(target.kind, e))?);
+        let stored = twin::view(target.kind, stored.map_err(|e| twin::blame(target.kind, e).warned(&decoded.warnings))?);
         Ok(respond::warn(self.respond(code, &stored, call)?, &decoded.warnings))
     }
 

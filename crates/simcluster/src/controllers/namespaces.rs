@@ -23,8 +23,7 @@ const RECHECK: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(5);
 const FAST_GRACE: Duration = Duration::from_millis(500);
 
-/// Gives each namespace its default service account and the cluster's certificate, and empties
-/// those that are deleted.
+/// Gives each namespace its default service account, and empties those that are deleted.
 #[derive(Debug, Default)]
 pub struct Namespaces {
     /// Deleted namespaces, with the time from which on each is emptied.
@@ -37,14 +36,14 @@ impl Controller for Namespaces {
     }
 
     fn watches(&self) -> Vec<KindId> {
-        vec![*NAMESPACE, *SERVICE_ACCOUNT, *CONFIG_MAP]
+        vec![*NAMESPACE, *SERVICE_ACCOUNT]
     }
 
     fn wakes(&mut self, _: &State, change: &Change, items: &mut Vec<Item>) {
         let object = &change.new;
         if object.kind == *NAMESPACE {
             items.push(Item { kind: *NAMESPACE, key: object.key.clone() });
-        } else if change.deleted && matches!(&*object.key.name, "default" | "kube-root-ca.crt") {
+        } else if change.deleted && &*object.key.name == "default" {
             items.push(Item { kind: *NAMESPACE, key: Key::new("", object.key.namespace.clone()) });
         }
     }
@@ -75,22 +74,10 @@ fn furnish(ctx: &Ctx<'_>, state: &State, namespace: &str) -> Result<Again, ApiEr
             &actor,
         ))?;
     }
-    let certificate = Key::new(namespace, "kube-root-ca.crt");
-    if state.get(*CONFIG_MAP, &certificate).is_none() {
-        let actor = Actor::new("root-ca-certificate-publisher");
-        let map = json!({
-            "metadata": {
-                "name": "kube-root-ca.crt",
-                "annotations": {"kubernetes.io/description": "Trust this to reach the API server from inside the cluster."},
-            },
-            "data": {"ca.crt": ""},
-        });
-        accept_existing(ctx.cluster.create(*CONFIG_MAP, namespace, map, &actor))?;
-    }
     Ok(None)
 }
 
-fn accept_existing<T>(result: Result<T, ApiError>) -> Result<(), ApiError> {
+pub(super) fn accept_existing<T>(result: Result<T, ApiError>) -> Result<(), ApiError> {
     match result {
         Err(e) if e.code == 409 || e.code == 403 => Ok(()),
         other => other.map(|_| ()),

@@ -38,6 +38,9 @@ pub(crate) struct World {
     config: Config,
 }
 
+/// What stands for the cluster's certificate.
+pub(super) const CA: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+
 impl World {
     /// A cluster with nodes whose pods take milliseconds.
     pub fn fast(nodes: usize) -> Self {
@@ -191,6 +194,7 @@ impl World {
 
 fn engine(cluster: &Cluster, config: &Config) -> Engine {
     let mut all = controllers::all();
+    all.push(Box::new(controllers::root_ca::RootCa::new(CA)));
     all.extend(nodes::controllers(config));
     Engine::new(cluster.clone(), all, config.fast)
 }

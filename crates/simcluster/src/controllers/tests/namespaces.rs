@@ -20,6 +20,22 @@ fn the_default_account_and_the_certificate_come_back() {
 }
 
 #[test]
+fn every_namespace_holds_the_clusters_certificate_whatever_is_done_to_it() {
+    let mut world = World::fast(1);
+    world.create(*NAMESPACE, json!({"metadata": {"name": "shop"}}));
+    world.settle();
+    let state = world.cluster.snapshot();
+    for namespace in ["default", "kube-system", "shop"] {
+        let map = state.get(*CONFIG_MAP, &Key::new(namespace, "kube-root-ca.crt")).unwrap().value();
+        assert_eq!(map["data"], json!({"ca.crt": CA}), "{namespace}");
+        assert!(map["metadata"]["annotations"]["kubernetes.io/description"].is_string());
+    }
+    world.change(*CONFIG_MAP, "kube-root-ca.crt", |map| map["data"] = json!({"ca.crt": "mine", "x": "y"}));
+    world.settle();
+    assert_eq!(world.get(*CONFIG_MAP, "kube-root-ca.crt")["data"], json!({"ca.crt": CA}));
+}
+
+#[test]
 fn a_namespace_empties_and_goes() {
     let mut world = World::fast(1);
     world.create(*NAMESPACE, json!({"metadata": {"name": "shop"}}));
