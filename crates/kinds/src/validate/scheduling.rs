@@ -118,6 +118,8 @@ fn pod_term(at: &At<'_, '_>, out: &mut Causes) {
     if key.is_empty() {
         out.required(key, NO_EMPTY_KEY);
     }
+    // An empty key is told three times, as upstream does (pkg/apis/core/validation, `validatePodAffinityTerm`):
+    // its causes are not made fewer, only the message is.
     qualified_name(&key, out);
 }
 
