@@ -1,5 +1,8 @@
 //! Where a repository is: an HTTPS address, or a folder of this machine.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;

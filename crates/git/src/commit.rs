@@ -120,7 +120,7 @@ impl Work<'_> {
             match (edit, there) {
                 (Edit::Delete, None) => {}
                 (Edit::Delete, Some(Mode::File | Mode::Executable | Mode::Symlink)) => {
-                    drop(held.remove(name.as_bytes()))
+                    held.remove(name.as_bytes());
                 }
                 (Edit::Write(data), None | Some(Mode::File | Mode::Executable)) => {
                     let id = self.put(Kind::Blob, data.to_vec())?;

@@ -156,14 +156,8 @@ fn row(data: &[u8]) -> Option<(Row<'_>, &[u8])> {
 
 /// The order of names in a tree: folders as if their names ended in a slash.
 pub(crate) fn tree_order(a: (&[u8], bool), b: (&[u8], bool)) -> std::cmp::Ordering {
-    let key = |(name, tree): (&'_ [u8], bool)| {
-        name.iter().copied().chain(tree.then_some(b'/')).collect::<Vec<u8>>()
-    };
-    let shared = a.0.len().min(b.0.len());
-    match a.0.get(..shared).cmp(&b.0.get(..shared)) {
-        std::cmp::Ordering::Equal => key(a).get(shared..).cmp(&key(b).get(shared..)),
-        other => other,
-    }
+    let spelled = |(name, tree): (&[u8], bool)| [name, if tree { b"/" } else { b"" }].concat();
+    spelled(a).cmp(&spelled(b))
 }
 
 /// Who did something, and when.

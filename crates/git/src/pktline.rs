@@ -1,5 +1,8 @@
 //! Packet lines: the frames of git's protocol, and the bands that a pack and messages share.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, BufRead, Read};
 
 use crate::error::{Error, tame};

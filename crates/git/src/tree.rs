@@ -75,7 +75,7 @@ fn check_part(part: &[u8]) -> Result<&str, &'static str> {
     if part == b"." || part == b".." {
         return Err("a path holds no . and no .. as a part");
     }
-    if gix_validate::path::component(part.into(), None, options).is_err() {
+    if part.contains(&b'\\') || gix_validate::path::component(part.into(), None, options).is_err() {
         return Err("a part is .git, or what some file system takes for it, or holds a backslash");
     }
     std::str::from_utf8(part).map_err(|_| "the name is not UTF-8: rename the file")

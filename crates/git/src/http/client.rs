@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::address::HttpAddress;
 use crate::error::Error;
-use crate::http::{Body, Http};
+use crate::http::{Body, Http, Repeatable};
 use crate::task::{Cancel, Task};
 
 /// How long a connection may take to be made.
@@ -83,15 +83,17 @@ impl Client {
         request: Request<Full<Bytes>>,
     ) -> Result<(Response<Incoming>, Sender), Error> {
         let origin: Origin = (address.tls, address.host.clone(), address.port);
+        let repeatable = request.extensions().get::<Repeatable>().is_some();
         let mut request = request;
         while let Some(mut sender) = take(&self.idle, &origin) {
             if sender.ready().await.is_err() {
                 continue;
             }
+            let again = repeatable.then(|| request.clone());
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, sender)),
-                // The server had closed it, and nothing was sent: another connection can take the request.
-                Err(mut failed) => match failed.take_message() {
+                // The server had closed it. What was not sent, or changes nothing, another connection can take.
+                Err(mut failed) => match failed.take_message().or(again) {
                     Some(back) => request = back,
                     None => return Err(network(address, &failed.into_error())),
                 },
@@ -122,7 +124,7 @@ impl Client {
         });
         made.await.unwrap_or_else(|_| {
             let why = format!("no connection within {} s", CONNECT.as_secs());
-            Err(Error::Network { remote: address.to_string(), why })
+            Err(Error::Network { remote: place(address), why })
         })
     }
 
@@ -240,6 +242,11 @@ fn take(idle: &Idle, origin: &Origin) -> Option<Sender> {
     Some(idle.remove(at).1)
 }
 
+/// The host alone: which repository it was, whoever asked knows.
+fn place(address: &HttpAddress) -> String {
+    HttpAddress { path: String::new(), ..address.clone() }.to_string()
+}
+
 /// An error with all that caused it: hyper's own words alone say little.
 fn network(address: &HttpAddress, why: &dyn std::error::Error) -> Error {
     let mut text = why.to_string();
@@ -251,5 +258,5 @@ fn network(address: &HttpAddress, why: &dyn std::error::Error) -> Error {
         }
         cause = inner.source();
     }
-    Error::Network { remote: address.to_string(), why: text }
+    Error::Network { remote: place(address), why: text }
 }

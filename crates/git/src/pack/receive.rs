@@ -1,6 +1,9 @@
 //! Takes a pack from a stream, checks all of it, and puts it beside its index. Nothing of a pack that is
 //! broken, too large or not whole is ever seen by a reader.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};

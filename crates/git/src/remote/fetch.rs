@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::object::id_from_hex;
 use crate::pack::receive::Received;
 use crate::pktline::{self, Bands, Packet};
-use crate::remote::smart::{Packets, Server, command, failed};
+use crate::remote::smart::{Packets, Server, command, failed, named};
 use crate::store::Store;
 use crate::task::Task;
 
@@ -92,7 +92,7 @@ impl Server {
             Error::Refused { words, .. } if words.contains("not our ref") => {
                 Error::NoSuchRef { remote: self.name(), what: format!("commit {want}") }
             }
-            other => other,
+            other => named(&self.name(), other),
         }
     }
 }

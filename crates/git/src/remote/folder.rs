@@ -16,10 +16,9 @@ use crate::task::Task;
 /// The refs, HEAD among them.
 pub(crate) fn refs(local: &Local, prefixes: &[&str]) -> Result<Vec<RemoteRef>, Error> {
     let mut found = Vec::new();
-    if prefixes.is_empty() || prefixes.iter().any(|p| "HEAD".starts_with(p)) {
-        if let Some(id) = local.resolve("HEAD")? {
-            found.push(RemoteRef { name: "HEAD".to_owned(), id, peeled: None, target: local.head()? });
-        }
+    let head = prefixes.is_empty() || prefixes.iter().any(|p| "HEAD".starts_with(p));
+    if let Some(id) = head.then(|| local.resolve("HEAD")).transpose()?.flatten() {
+        found.push(RemoteRef { name: "HEAD".to_owned(), id, peeled: None, target: local.head()? });
     }
     for (name, id) in local.refs(prefixes)? {
         let peeled = match local.objects().kind(&id)? {

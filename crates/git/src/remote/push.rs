@@ -46,6 +46,7 @@ impl Server {
             return Ok(Pushed::Raced { current });
         }
         let body = self.commands(objects, push, &there, task)?;
+        task.check("push")?;
         let (report, words) = self
             .post(&there.at, SERVICE, body, ANSWER, task)
             .and_then(|mut packets| {

@@ -1,5 +1,8 @@
 //! What a server says became of a push: its report, line by line.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::BufRead;
 
 use crate::error::{Error, tame};

@@ -13,7 +13,7 @@ use crate::address::{HttpAddress, shown};
 use crate::credential::Credential;
 use crate::error::{Error, tame};
 use crate::files;
-use crate::http::{Body, Http};
+use crate::http::{Body, Http, Repeatable};
 use crate::object::id_from_hex;
 use crate::pktline::{self, Packet};
 use crate::remote::RemoteRef;
@@ -154,11 +154,9 @@ impl Server {
         let mut packets = self.packets(response, most);
         // Version 2 may leave the service's line out.
         let named = format!("# service={service}");
-        let start = packets.peek()?;
-        if start.get(4..).is_some_and(|line| line.starts_with(b"# service=")) {
-            if packets.line()?.as_deref() != Some(named.as_bytes()) || packets.line()?.is_some() {
-                return Err(self.wrong("its answer does not begin with the service that was asked for"));
-            }
+        let says = packets.peek()?.get(4..).is_some_and(|line| line.starts_with(b"# service="));
+        if says && (packets.line()?.as_deref() != Some(named.as_bytes()) || packets.line()?.is_some()) {
+            return Err(self.wrong("its answer does not begin with the service that was asked for"));
         }
         Ok((at, packets))
     }
@@ -173,6 +171,7 @@ impl Server {
         let mut at = self.address.clone();
         for _ in 0..=REDIRECTS {
             let mut request = self.request(Method::GET, &at, suffix, Bytes::new())?;
+            request.extensions_mut().insert(Repeatable);
             if let Some(version) = version {
                 request.headers_mut().insert("git-protocol", HeaderValue::from_static(version));
             }
@@ -227,6 +226,7 @@ impl Server {
         headers.insert(ACCEPT, value(format!("application/x-{service}-result"))?);
         if service == "git-upload-pack" {
             headers.insert("git-protocol", HeaderValue::from_static("version=2"));
+            request.extensions_mut().insert(Repeatable);
         }
         let response = self.send(request, task)?;
         if response.status().is_redirection() {
@@ -257,7 +257,7 @@ impl Server {
     fn send(&self, request: Request<Bytes>, task: &Task) -> Result<Response<Body>, Error> {
         task.check("ask the remote")?;
         task.count_request();
-        self.http.send(request, task)
+        self.http.send(request, task).map_err(|why| named(&self.name(), why))
     }
 
     /// What a status that is none of success means.
@@ -323,10 +323,10 @@ impl Packets {
     /// The next packet; `None` at the end of the answer.
     pub(crate) fn packet(&mut self) -> Result<Option<Packet>, Error> {
         let packet = pktline::read(&mut self.input).map_err(|why| failed(&self.remote, why))?;
-        if let Some(Packet::Data(data)) = &packet {
-            if let Some(words) = data.strip_prefix(b"ERR ") {
-                return Err(Error::Refused { remote: self.remote.clone(), words: tame(words, 500) });
-            }
+        if let Some(Packet::Data(data)) = &packet
+            && let Some(words) = data.strip_prefix(b"ERR ")
+        {
+            return Err(Error::Refused { remote: self.remote.clone(), words: tame(words, 500) });
         }
         Ok(packet)
     }
@@ -341,17 +341,25 @@ impl Packets {
     }
 }
 
+/// Clients know hosts: the error names the repository.
+pub(crate) fn named(name: &str, why: Error) -> Error {
+    match why {
+        Error::Network { why, .. } => Error::Network { remote: name.to_owned(), why },
+        other => other,
+    }
+}
+
 /// An error of reading an answer: one of ours, or what it means.
 pub(crate) fn failed(remote: &str, why: std::io::Error) -> Error {
-    files::inner(why, |why| match why.kind() {
-        std::io::ErrorKind::UnexpectedEof => {
-            Error::Network { remote: remote.to_owned(), why: "the answer ended in its middle".to_owned() }
-        }
+    let network = |why: String| Error::Network { remote: remote.to_owned(), why };
+    let found = files::inner(why, |why| match why.kind() {
+        std::io::ErrorKind::UnexpectedEof => network("the answer ended in its middle".to_owned()),
         std::io::ErrorKind::InvalidData => {
             Error::Protocol { remote: remote.to_owned(), why: why.to_string() }
         }
-        _ => Error::Network { remote: remote.to_owned(), why: why.to_string() },
-    })
+        _ => network(why.to_string()),
+    });
+    named(remote, found)
 }
 
 /// A body that may not be longer than allowed.

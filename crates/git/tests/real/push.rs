@@ -1,10 +1,12 @@
 //! Pushes to a real server.
 
-use kiban_git::{Depth, Push, Pushed};
+use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Repo, Web, change, git, has_git, main_branch, remote, store, task};
+use kiban_git::{Depth, Error, Oid, Push, Pushed};
 
-fn main_to(expected: kiban_git::Oid, new: kiban_git::Oid) -> Push {
+use crate::support::{Answer, Repo, Web, change, git, has_git, main_branch, remote, store, task};
+
+fn main_to(expected: Oid, new: Oid) -> Push {
     Push { name: "refs/heads/main".to_owned(), expected: Some(expected), new: Some(new) }
 }
 
@@ -26,11 +28,164 @@ fn a_commit_is_pushed_and_the_second_of_two_is_told_that_it_lost() {
         remote.push(&store, &main_to(base, theirs), &task()).unwrap(),
         Pushed::Raced { current: Some(ours) }
     );
+    assert_eq!(
+        remote.push(&store, &main_to(base, ours), &task()).unwrap(),
+        Pushed::Done,
+        "it is there already"
+    );
     assert_eq!(remote.find("refs/heads/main", &task()).unwrap(), Some(ours));
     git(&repo.bare, &["fsck", "--strict", "--full"]);
     assert_eq!(git(&repo.bare, &["show", "main:orders/env/dev.pin.yaml"]), "image: x");
+    let said = git(&repo.bare, &["log", "-1", "--format=%an <%ae> %ad %cn|%B", "--date=raw", "main"]);
+    assert_eq!(said, "Kiban <kiban@example.com> 1700100000 +0100 Kiban|orders: a new image");
+}
+
+#[test]
+fn of_many_at_once_exactly_one_wins_each_round() {
+    if !has_git("of_many_at_once_exactly_one_wins_each_round") {
+        return;
+    }
+    let repo = Repo::new();
+    let web = Web::new(repo.root.path());
+    let url = &web;
+    for round in 0..4 {
+        let start = std::sync::Barrier::new(4);
+        let outcomes: Vec<Pushed> = std::thread::scope(|scope| {
+            let pushers: Vec<_> = (0..4)
+                .map(|n| {
+                    let start = &start;
+                    scope.spawn(move || {
+                        let (remote, store) = (remote(url, None), store());
+                        let base =
+                            remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
+                        let text = format!("round: {round}\nby: {n}\n");
+                        let new = store.commit(&change(base, &[("pin", &text)]), None).unwrap().unwrap();
+                        start.wait();
+                        remote.push(&store, &main_to(base, new), &task()).unwrap()
+                    })
+                })
+                .collect();
+            pushers.into_iter().map(|p| p.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|o| **o == Pushed::Done).count(), 1, "{outcomes:?}");
+        // A loser may also be told that the winner still holds the lock: then the ref was not moved yet.
+        assert!(
+            outcomes
+                .iter()
+                .all(|o| matches!(o, Pushed::Done | Pushed::Raced { .. } | Pushed::Rejected { .. }))
+        );
+    }
+    assert_eq!(git(&repo.bare, &["rev-list", "--count", "main"]), "5");
+    git(&repo.bare, &["fsck", "--strict", "--full"]);
+}
+
+#[test]
+fn branches_are_made_and_removed() {
+    if !has_git("branches_are_made_and_removed") {
+        return;
+    }
+    let repo = Repo::new();
+    let web = Web::new(repo.root.path());
+    let (remote, store) = (remote(&web, None), store());
+    let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
+    let new = store.commit(&change(base, &[("a/b/c", "1\n"), ("a/b/d", "2\n")]), None).unwrap().unwrap();
+    let newer = store.commit(&change(new, &[("a/b/c", "3\n")]), None).unwrap().unwrap();
+    let name = "refs/heads/kiban/orders-prod".to_owned();
+    let make = Push { name: name.clone(), expected: None, new: Some(newer) };
+    assert_eq!(remote.push(&store, &make, &task()).unwrap(), Pushed::Done);
+    assert_eq!(git(&repo.bare, &["show", "kiban/orders-prod:a/b/c"]), "3");
+    let again = Push { new: Some(new), ..make.clone() };
+    assert_eq!(remote.push(&store, &again, &task()).unwrap(), Pushed::Raced { current: Some(newer) });
+    // Back: a branch of ours may be rewritten.
+    let back = Push { expected: Some(newer), new: Some(new), name: name.clone() };
+    assert_eq!(remote.push(&store, &back, &task()).unwrap(), Pushed::Done);
+    let remove = Push { expected: Some(new), new: None, name };
+    assert_eq!(remote.push(&store, &remove, &task()).unwrap(), Pushed::Done);
+    assert_eq!(remote.push(&store, &remove, &task()).unwrap(), Pushed::Done, "it is gone already");
+    assert_eq!(git(&repo.bare, &["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
+    git(&repo.bare, &["fsck", "--strict", "--full"]);
+}
+
+#[test]
+fn a_repository_without_a_commit_gets_its_first() {
+    if !has_git("a_repository_without_a_commit_gets_its_first") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    git(root.path(), &["init", "-q", "--bare", "m.git"]);
+    git(&root.path().join("m.git"), &["config", "http.receivepack", "true"]);
+    let web = Web::new(root.path());
+    let (remote, store) = (remote(&web, None), store());
+    let why = remote.fetch(&store, &main_branch(Depth::All), &task()).unwrap_err();
+    assert!(matches!(why, Error::NoSuchRef { .. }), "{why}");
+    let first = kiban_git::NewCommit {
+        base: None,
+        ..change(crate::support::id(&"0".repeat(40)), &[("platform.yaml", "name: shop\n")])
+    };
+    let new = store.commit(&first, None).unwrap().unwrap();
+    let push = Push { name: "refs/heads/main".to_owned(), expected: None, new: Some(new) };
+    assert_eq!(remote.push(&store, &push, &task()).unwrap(), Pushed::Done);
+    assert_eq!(git(&root.path().join("m.git"), &["show", "main:platform.yaml"]), "name: shop");
+}
+
+#[test]
+fn a_hook_that_refuses_is_heard() {
+    if !has_git("a_hook_that_refuses_is_heard") {
+        return;
+    }
+    let repo = Repo::new();
+    let hook = repo.bare.join("hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\necho 'error: GH006: Protected branch update failed for refs/heads/main.'\necho 'At least 1 approving review is required.'\nexit 1\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let web = Web::new(repo.root.path());
+    let (remote, store) = (remote(&web, None), store());
+    let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
+    let new = store.commit(&change(base, &[("a", "1\n")]), None).unwrap().unwrap();
+    let Pushed::Rejected { reason, words } = remote.push(&store, &main_to(base, new), &task()).unwrap()
+    else {
+        panic!("not rejected")
+    };
+    assert_eq!(reason, "pre-receive hook declined");
     assert_eq!(
-        git(&repo.bare, &["log", "-1", "--format=%an <%ae> %ad %cn|%B", "--date=raw", "main"]),
-        "Kiban <kiban@example.com> 1700100000 +0100 Kiban|orders: a new image"
+        words,
+        "error: GH006: Protected branch update failed for refs/heads/main.; At least 1 approving review is required."
     );
+    assert_eq!(remote.find("refs/heads/main", &task()).unwrap(), Some(base));
+}
+
+#[test]
+fn an_answer_that_is_lost_is_said_and_can_be_asked_for() {
+    if !has_git("an_answer_that_is_lost_is_said_and_can_be_asked_for") {
+        return;
+    }
+    let repo = Repo::new();
+    let web = Web::new(repo.root.path());
+    let (remote, store) = (remote(&web, None), store());
+    let mut base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
+    // The request is lost, the answer is lost, the answer breaks off, a proxy gives up.
+    let gateway = || Answer::Fixed("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let cases: [(bool, fn() -> Answer); 5] = [
+        (false, || Answer::Deaf),
+        (true, || Answer::Mute),
+        (true, || Answer::Cut(30)),
+        (true, || Answer::Cut(160)),
+        (false, gateway),
+    ];
+    for (number, (lands, answer)) in cases.into_iter().enumerate() {
+        web.judge(move |request| if request.line.starts_with("POST") { answer() } else { Answer::Git });
+        let new = store.commit(&change(base, &[("a", &format!("{number}\n"))]), None).unwrap().unwrap();
+        let why = remote.push(&store, &main_to(base, new), &task()).unwrap_err();
+        assert!(matches!(why, Error::Lost { .. }), "{number}: {why}");
+        assert!(
+            why.to_string().contains("ask where the branch is before trying again") && why.is_temporary()
+        );
+        web.judge(|_| Answer::Git);
+        assert_eq!(
+            remote.find("refs/heads/main", &task()).unwrap(),
+            Some(if lands { new } else { base }),
+            "{number}"
+        );
+        base = if lands { new } else { base };
+        git(&repo.bare, &["fsck", "--strict", "--full"]);
+    }
 }

@@ -94,7 +94,9 @@ impl Repo {
             let path = self.work.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             if text.is_empty() {
-                std::fs::remove_file(path).unwrap();
+                std::fs::remove_file(&path).unwrap();
+                // Only where it was the folder's last.
+                let _ = std::fs::remove_dir(path.parent().unwrap());
             } else {
                 std::fs::write(path, text).unwrap();
             }
@@ -125,7 +127,9 @@ pub enum Answer {
     Fixed(String),
     /// Git answers, and the connection breaks after that many bytes of the answer.
     Cut(usize),
-    /// The connection breaks after that many bytes of the request's body; git never sees it.
+    /// Git gets that many bytes of the request's body, and nobody hears what it says.
+    CutRequest(usize),
+    /// The connection breaks; git never sees the request.
     Deaf,
     /// Git answers, and nobody hears it.
     Mute,
@@ -185,6 +189,11 @@ fn serve(stream: TcpStream, root: &Path, seen: &Mutex<Vec<String>>, judge: &Mute
             Answer::Deaf => return None,
             Answer::Fixed(text) => out.write_all(text.as_bytes()).ok()?,
             Answer::Git => out.write_all(&cgi(root, &request)).ok()?,
+            Answer::CutRequest(at) => {
+                let body = request.body.get(..at).unwrap_or(&request.body).to_vec();
+                cgi(root, &Request { body, ..request });
+                return None;
+            }
             Answer::Mute => {
                 cgi(root, &request);
                 return None;
