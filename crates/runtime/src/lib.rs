@@ -10,7 +10,9 @@ pub mod client;
 pub mod clock;
 pub mod component;
 pub mod cpu;
+pub mod health;
 pub mod http;
+pub mod log;
 pub mod metrics;
 pub mod readiness;
 pub mod route;
@@ -19,6 +21,7 @@ pub mod secret;
 pub mod shutdown;
 pub mod supervisor;
 pub mod tls;
+pub mod web;
 
 /// A future behind a pointer, as traits give it back.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,4 +1,6 @@
-//! TLS for listeners: a certificate authority of the process' own, and server configurations.
+//! TLS for listeners: a certificate authority of the process' own, and certificates of files.
+
+mod files;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+pub use files::{CertificateFiles, FilesError};
 
 /// What can go wrong while certificates are made.
 #[derive(Debug, thiserror::Error)]
