@@ -12,6 +12,7 @@ use kiban_runtime::http::Body;
 use kiban_schema::openapi;
 use kiban_schema::table::{Kind, Schema};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha512};
 
 use super::path::Route;
 use super::respond::{self, Accept};
@@ -22,8 +23,6 @@ use crate::status::ApiError;
 /// The release whose API is served.
 const MAJOR: &str = "1";
 const MINOR: &str = "37";
-/// What clients keep documents under: they change with Kiban's version only.
-const RELEASE_HASH: &str = concat!("kiban-", env!("CARGO_PKG_VERSION"));
 const GIT_VERSION: &str = "v1.37.1+kiban";
 
 /// Documents by path, made when first asked for.
@@ -87,7 +86,7 @@ impl Documents {
     /// The index names each document's content; only the release decides it, so its hash is one name.
     fn index(&self) -> Bytes {
         self.kept("index", || {
-            serde_json::to_vec(&openapi::index(Schema::builtin(), |_, _| RELEASE_HASH.into())).ok()
+            serde_json::to_vec(&openapi::index(Schema::builtin(), content_hash)).ok()
         })
         .unwrap_or_default()
     }
@@ -118,6 +117,22 @@ impl Documents {
         documents.insert(name.to_owned(), bytes.clone());
         Some(bytes)
     }
+}
+
+/// What clients keep a document under: the SHA-512 of its bytes, in capitals, as kube-openapi
+/// `pkg/handler3/handler.go` makes it. The documents of built-in kinds are the same in all clusters.
+fn content_hash(group: &str, version: &str) -> String {
+    static HASHES: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+        let all = Schema::builtin().group_versions().into_iter();
+        all.filter_map(|(group, version)| {
+            let document = openapi::document(Schema::builtin(), group, version)?;
+            let bytes = serde_json::to_vec(&document).ok()?;
+            let hash: String = Sha512::digest(&bytes).iter().map(|b| format!("{b:02X}")).collect();
+            Some((api_version(group, version), hash))
+        })
+        .collect()
+    });
+    HASHES.get(&api_version(group, version)).cloned().unwrap_or_default()
 }
 
 /// Every path that is served and stands for itself, as `/` lists them.
@@ -292,3 +307,6 @@ fn aggregated_resource(kind: &Kind) -> Value {
     }
     resource
 }
+
+#[cfg(test)]
+mod tests;
