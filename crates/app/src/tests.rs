@@ -128,13 +128,25 @@ fn new_writes_over_nothing() {
     done(kiban(folder.path(), "new stock --team inventory DIR"));
     let after = std::fs::read_to_string(folder.path().join("platform.yaml")).unwrap();
     assert!(after.starts_with("# ours"));
-    says(&failed(kiban(folder.path(), "new stock --team inventory DIR")), &["stock is there already"]);
+    says(&usage(kiban(folder.path(), "new stock --team inventory DIR")), &["stock is there already"]);
+    // An environment that the profile does not name gets no file.
+    std::fs::write(folder.path().join("platform.yaml"), before.replace("  stg:", "  test:")).unwrap();
+    done(kiban(folder.path(), "new other --team inventory DIR"));
+    assert!(folder.path().join("other/env/dev.yaml").exists());
+    assert!(!folder.path().join("other/env/stg.yaml").exists());
 }
 
 #[test]
 fn names_that_kubernetes_refuses_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["new Orders --team checkout DIR", "new orders --team check_out DIR", "new -- --team a DIR"] {
+    for line in [
+        "new Orders --team checkout DIR",
+        "new orders --team check_out DIR",
+        "new -- --team a DIR",
+        "new platform --team a DIR",
+        "new 1st --team a DIR",
+        "new orders --team a --image x/y:1 DIR",
+    ] {
         usage(kiban(folder.path(), line));
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -59,6 +59,7 @@ pub const LAWS: &[(&str, &str)] = &[
     ("drain", "the time to drain covers the calls that a request may wait for"),
     ("scale-minimum", "in production at least the tier's number of replicas"),
     ("scale-range", "in production room for the autoscaler"),
+    ("scale-target", "an autoscaler's target lies below what a container can use"),
     ("disruption", "a drain may take pods away, and not all of them at once"),
     ("health", "an app with ports says when it is ready and alive, in two different ways"),
     ("probe-patience", "liveness is more patient than readiness"),

@@ -24,5 +24,5 @@ pub use kiban_base::object::ObjectId;
 
 pub use explain::{ExplainError, Explanation, explain};
 pub use laws::{Finding, Severity};
-pub use output::{Escapes, Rendered, read_back, render, render_repo};
+pub use output::{Escapes, Rendered, read_back, render, render_apps, render_repo};
 pub use render::{Made, Object, Owner};

@@ -105,6 +105,25 @@ pub fn render_repo(repo: &Repo, env: &str) -> Result<Rendered, Vec<Problem>> {
     repo.resolve(env).into_result().map(|resolution| render(&resolution))
 }
 
+/// Renders an environment of a repository for `apps` (all, where none is named): mistakes of apps that these have
+/// nothing to do with are returned beside the result, and no finding of theirs is in it.
+///
+/// # Errors
+/// As [`render_repo`].
+pub fn render_apps(
+    repo: &Repo,
+    env: &str,
+    apps: &[String],
+) -> Result<(Rendered, Vec<Problem>), Vec<Problem>> {
+    let (resolution, elsewhere) = repo.resolve(env).for_apps(repo, apps)?;
+    let mut rendered = render(&resolution);
+    rendered.findings.retain(|finding| {
+        let folder = finding.problem.file.split('/').next().unwrap_or_default();
+        apps.is_empty() || !repo.apps.contains_key(folder) || apps.iter().any(|app| app == folder)
+    });
+    Ok((rendered, elsewhere))
+}
+
 /// Reads rendered files back: what a commit or a folder holds, for a difference with a new render.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use crate::yaml::{Entry, Mark, Node, Rules, ShortForm, Tree, merge, parse_one};
 
 mod allow;
 mod alone;
+mod concern;
 mod laws;
 mod names;
 #[cfg(test)]

@@ -33,7 +33,8 @@ fn explain(arguments: &Arguments) -> Result<Exit, Exit> {
     let env = arguments.env.clone().or_else(|| default_env(&repo));
     let env = env.ok_or_else(|| Exit::Usage(anyhow::anyhow!("platform.yaml names no environment")))?;
     // What breaks a law can be explained all the same, and `render` says what that is.
-    let rendered = source::render_lawless(&repo, &env)?;
+    let named: Vec<String> = repo.apps.keys().filter(|app| **app == arguments.app).cloned().collect();
+    let rendered = source::render_lawless(&repo, &env, &named)?;
     let explanation = kiban_manifest::explain(&rendered, &arguments.app, &arguments.path)
         .map_err(|e| Exit::Usage(anyhow::anyhow!("{e}")))?;
     print(&explanation);

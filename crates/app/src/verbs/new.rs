@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use kiban_model::repo::{DirFiles, Repo};
+use kiban_model::text::{AppName, ImageRepo, Name};
 
 use crate::{Exit, terminal};
 
@@ -44,21 +46,41 @@ const WORKFLOW: &str = include_str!("new/workflow.yaml");
 
 /// Writes the files.
 pub fn run(arguments: &Arguments) -> Exit {
-    for (what, text) in [("name", &arguments.name), ("--team", &arguments.team)] {
-        if let Some(why) = kiban_base::names::check_dns1123_label(text).first() {
-            return Exit::Usage(anyhow::anyhow!("{what} \"{text}\": {why}"));
-        }
+    if let Err(error) = check(arguments) {
+        return Exit::Usage(error);
     }
     write(arguments).map(|()| Exit::Done).into()
 }
 
-fn write(arguments: &Arguments) -> anyhow::Result<()> {
+/// What would be written must be what the other verbs read.
+fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    AppName::new(&arguments.name).map_err(|why| anyhow::anyhow!("name {why}"))?;
+    Name::new(&arguments.team).map_err(|why| anyhow::anyhow!("--team {why}"))?;
+    if let Some(image) = &arguments.image {
+        ImageRepo::new(image).map_err(|why| anyhow::anyhow!("--image {why}"))?;
+    }
     let app = arguments.dir.join(&arguments.name);
     if app.exists() {
         bail!("{} is there already; nothing was written", shown(&app));
     }
+    Ok(())
+}
+
+/// The environments that the app gets a file for: those of the repository that are known here, or, where there
+/// is no repository yet, all.
+fn environments(dir: &Path) -> Vec<(&'static str, &'static str)> {
+    if !dir.join("platform.yaml").exists() {
+        return ENVIRONMENTS.to_vec();
+    }
+    let named = Repo::load(&DirFiles::new(dir)).environments();
+    ENVIRONMENTS.into_iter().filter(|(env, _)| named.iter().any(|other| other == env)).collect()
+}
+
+fn write(arguments: &Arguments) -> anyhow::Result<()> {
+    let app = arguments.dir.join(&arguments.name);
+    let environments = environments(&arguments.dir);
     create(&app.join("app.yaml"), &app_yaml(arguments))?;
-    for (env, text) in ENVIRONMENTS {
+    for (env, text) in &environments {
         create(&app.join("env").join(format!("{env}.yaml")), text)?;
     }
     for (path, text) in [("platform.yaml", PLATFORM), (".github/workflows/rendered.yaml", WORKFLOW)] {
@@ -69,7 +91,8 @@ fn write(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let here = arguments.dir == Path::new(".");
     let dir = if here { String::new() } else { format!(" {}", arguments.dir.display()) };
-    terminal::line(&format!("next: kiban render -e dev{dir}"));
+    let first = environments.first().map_or("ENV", |(env, _)| env);
+    terminal::line(&format!("next: kiban render -e {first}{dir}"));
     terminal::line(&format!(
         "later, for stg and prod: name the image by its digest in {}, as\n{}",
         shown(&app.join("env").join("prod.pin.yaml")),

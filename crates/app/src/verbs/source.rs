@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use kiban_manifest::{Rendered, render_repo};
+use kiban_manifest::{Rendered, render_apps};
+use kiban_model::problem::Problem;
 use kiban_model::repo::{DirFiles, Files, Repo};
 
 use crate::Exit;
@@ -36,26 +37,40 @@ pub fn read(files: &dyn Files) -> Repo {
     Repo::load(files)
 }
 
-/// Renders an environment, whatever the laws say of it. Problems go to stderr.
+/// Renders an environment, whatever the laws say of it, for `apps` or for all. Problems go to stderr; those of
+/// apps that these have nothing to do with as warnings.
 ///
 /// # Errors
 /// Wrong files.
-pub fn render_lawless(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
-    render_repo(repo, env).map_err(|problems| {
+pub fn render_lawless(repo: &Repo, env: &str, apps: &[String]) -> Result<Rendered, Exit> {
+    let wrong = |problems: Vec<Problem>| {
         for problem in &problems {
             eprintln!("{problem:#}");
         }
         Exit::Usage(anyhow::anyhow!("{} wrong in the files of {env}", count(problems.len(), "thing")))
-    })
+    };
+    let (rendered, elsewhere) = render_apps(repo, env, apps).map_err(wrong)?;
+    for problem in &elsewhere {
+        eprintln!("warning: {problem:#}");
+    }
+    Ok(rendered)
 }
 
-/// Renders an environment. Problems and findings go to stderr; with an error among them there is nothing
-/// to go on with.
+/// Renders an environment for all its apps.
+///
+/// # Errors
+/// As [`render_for`].
+pub fn render(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
+    render_for(repo, env, &[])
+}
+
+/// Renders an environment for `apps`, or for all where none is named. Problems and findings go to stderr; with an
+/// error among those that concern the apps there is nothing to go on with.
 ///
 /// # Errors
 /// Wrong files, or a broken law.
-pub fn render(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
-    let rendered = render_lawless(repo, env)?;
+pub fn render_for(repo: &Repo, env: &str, apps: &[String]) -> Result<Rendered, Exit> {
+    let rendered = render_lawless(repo, env, apps)?;
     for finding in &rendered.findings {
         eprintln!("{finding:#}");
     }
@@ -71,7 +86,15 @@ pub fn render(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
 /// # Errors
 /// As [`Source::load`] and [`render`].
 pub fn render_dir(source: &Source, env: &str) -> Result<Rendered, Exit> {
-    render(&source.load()?, env)
+    render_dir_apps(source, env, &[])
+}
+
+/// As [`render_dir`], for `apps`.
+///
+/// # Errors
+/// As [`render_dir`].
+pub fn render_dir_apps(source: &Source, env: &str, apps: &[String]) -> Result<Rendered, Exit> {
+    render_for(&source.load()?, env, apps)
 }
 
 /// `1 thing`, `2 things`.

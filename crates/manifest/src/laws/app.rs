@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use kiban_base::quantity::Quantity;
 use kiban_model::app::{EnvValue, Probe};
-use kiban_model::profile::DeliveryMode;
-use kiban_model::text::Duration;
+use kiban_model::profile::{CpuLimit, DeliveryMode};
+use kiban_model::text::{Duration, Percent};
 
 use super::{Finding, Severity, at, at_origin, in_production};
 use crate::facts::{DEFAULT_DISK, Facts, Graph, longest_call};
 
 pub(super) fn check(graph: &Graph<'_>, f: &Facts<'_>, findings: &mut Vec<Finding>) {
     scale(f, findings);
+    targets(f, findings);
     disruption(f, findings);
     health(f, findings);
     drain(graph, f, findings);
@@ -43,6 +44,34 @@ fn scale(f: &Facts<'_>, findings: &mut Vec<Finding>) {
             f.bounds.from.saturating_mul(f.r.platform.scaling.headroom.max(2)),
         );
         findings.push(at(f, &["scale", "to"], "scale-range", Severity::Error, message));
+    }
+}
+
+/// A container gets no more CPU than its limit and no more memory than its request: a target at or above that
+/// is never exceeded, so the autoscaler would add nothing, ever.
+fn targets(f: &Facts<'_>, findings: &mut Vec<Finding>) {
+    if !f.scales() {
+        return;
+    }
+    let scale = f.r.app.scale.as_ref();
+    let whole = |times: u32| Percent::whole(times.saturating_mul(100));
+    if let CpuLimit::Times(times) = f.r.platform.cpu_limit {
+        let own = scale.and_then(|scale| scale.cpu);
+        let target = own.unwrap_or(f.r.platform.scaling.cpu);
+        if target >= whole(times) {
+            let message = format!(
+                "a target of {target} cpu is never exceeded: the limit is {times}x the request ({})",
+                whole(times)
+            );
+            findings.push(match own {
+                Some(_) => at(f, &["scale", "cpu"], "scale-target", Severity::Error, message),
+                None => at_origin(f.profile_origin("scaling.cpu"), "scale-target", Severity::Error, message),
+            });
+        }
+    }
+    if let Some(target) = scale.and_then(|scale| scale.memory).filter(|target| *target >= whole(1)) {
+        let message = format!("a target of {target} memory is never exceeded: the limit is the request");
+        findings.push(at(f, &["scale", "memory"], "scale-target", Severity::Error, message));
     }
 }
 

@@ -76,6 +76,11 @@ fn cases() -> Vec<Case> {
             "b/app.yaml:10", "a request of it is given up to 8s a try by a"),
         case("scale-minimum", &[("a", "")], "a/env/prod.yaml:1", "1 replicas are too few for tier 2 in prod: at least 2"),
         case("scale-range", &[("a", "")], "a/env/prod.yaml:1", "write scale: { from: 3, to: 9 }"),
+        case("scale-target", &[("a", "")], "a/env/prod.yaml:1",
+            "a target of 600% cpu is never exceeded: the limit is 4x the request (400%)"),
+        case("scale-target", &[("a", "")], "a/env/prod.yaml:1", "a target of 100% memory is never exceeded"),
+        case("scale-target", &[("a", "")], "platform.yaml:6", "a target of 100% cpu is never exceeded: the limit is 1x")
+            .under("scaling: { cpu: 100% }\ncpuLimit: 1x\n"),
         case("disruption", &[("a", "")], "a/app.yaml:9",
             "a drain may take 3 replicas of a at once (tier 2: 3), and it has 3 at least; raise from")
             .under("tiers: { 2: { priority: 1, replicas: 2, disruption: 3 } }\n"),
@@ -144,6 +149,8 @@ fn cases() -> Vec<Case> {
 const MORE_FILES: &[(&str, &str, &str)] = &[
     ("1 replicas are too few", "a/env/prod.yaml", "scale: { from: 1, to: 9 }\n"),
     ("write scale: { from: 3", "a/env/prod.yaml", "scale: { from: 3, to: 3 }\n"),
+    ("a target of 600% cpu", "a/env/prod.yaml", "scale: { cpu: 600% }\n"),
+    ("a target of 100% memory", "a/env/prod.yaml", "scale: { memory: 100% }\n"),
     ("health.live is missing", "a/env/prod.yaml", "health: { live: null }\n"),
     ("live asks the same", "a/env/prod.yaml", "health: { live: /ready }\n"),
     ("a replica would be restarted", "a/env/prod.yaml", "health: { live: { path: /live, every: 1s, failures: 5 } }\n"),

@@ -66,9 +66,9 @@ impl Short for EnvValue {
     }
     fn from_long(long: EnvLong) -> Result<Self, String> {
         match (long.secret, long.key, long.field) {
-            (Some(secret), Some(key), None) => match kiban_base::names::check_config_map_key(&key).first() {
-                Some(why) => Err(format!("{key:?} is no key of a secret: {why}")),
-                None => Ok(Self::Secret { secret, key }),
+            (Some(secret), Some(key), None) => match kiban_base::names::is_config_map_key(&key) {
+                true => Ok(Self::Secret { secret, key }),
+                false => Err(format!("{key:?} is no key of a secret: use letters, digits, '-', '_' and '.'")),
             },
             (None, None, Some(field)) if POD_FIELDS.contains(&field.as_str()) => Ok(Self::Field { field }),
             (None, None, Some(field)) => {

@@ -45,6 +45,14 @@ pub(super) fn check_platform(platform: &Platform, root: &Node, problems: &mut Ve
         }
     }
     check_defaults(platform, root, problems);
+    let rollout = &platform.rollout;
+    if rollout.settle >= rollout.deadline && root.get("rollout").is_some() {
+        let message = format!(
+            "a pod counts as good after {} (settle), and the rollout has failed after {}: raise deadline",
+            rollout.settle, rollout.deadline
+        );
+        problems.push(Problem::at(find(root, &["rollout", "settle"], false), Kind::Law, message));
+    }
     check_texts(platform, root, problems);
     check_access_log(platform, root, problems);
     check_pattern(platform, root, problems);
@@ -65,7 +73,7 @@ fn check_defaults(platform: &Platform, root: &Node, problems: &mut Vec<Problem>)
         };
         let hint = did_you_mean(name, sizes.iter().copied());
         let message = format!("no size {name:?}{hint} (there are: {})", sizes.join(", "));
-        problems.push(Problem::at(&node.mark, Kind::Value, message));
+        problems.push(Problem::at(&node.mark, Kind::Law, message));
     }
 }
 

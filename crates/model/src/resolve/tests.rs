@@ -223,6 +223,129 @@ fn an_unknown_environment_is_named_with_those_that_exist() {
     assert!(outcome.resolution.is_none());
 }
 
+/// What stands in `app.yaml`, what every environment sets instead, and what is said all the same.
+#[test]
+fn a_value_that_an_environment_overrides_is_judged_all_the_same() {
+    for (app, env, expected) in [
+        (
+            "env: { LOG_LEVEL: [1] }",
+            "env: { LOG_LEVEL: info }",
+            "7:19: env.LOG_LEVEL: expected a text or a map with secret and key, or field, found a list",
+        ),
+        (
+            "scale: { from: 5, to: 2 }",
+            "scale: { from: 1, to: 2 }",
+            "7:8: scale: from 5 to 2: from must not exceed to",
+        ),
+        ("scale: { from: 0 }", "scale: { from: 1, to: 2 }", "7:16: scale.from: 0 is out of range: 1 to 5000"),
+        ("size: tinny", "size: s", "7:7: no size \"tinny\" (there are: l, m, s, xl)"),
+        (
+            "ports: { a: 80, b: 80 }",
+            "ports: { b: 81 }",
+            "7:20: ports \"a\" and \"b\" have the same number 80",
+        ),
+        (
+            "env: { A: }",
+            "env: { A: b }",
+            "7:8: env.A is empty, and no file below this one sets it; write its value, or {} for none",
+        ),
+        (
+            "override: { Deployment: 1 }",
+            "override: {}",
+            "7:13: \"Deployment\" is no path of a field: Kind.path or Kind/name.path is needed",
+        ),
+        ("callers: [x/a, x/a]\nports: { http: 80 }", "callers: []", "7:16: x/a is listed twice"),
+        ("identity: admin", "identity: null", "7:11: platform.yaml has no identity \"admin\""),
+    ] {
+        let found = hello(app, env).unwrap_err();
+        assert_eq!(found, [format!("hello/app.yaml:{expected}")], "{app}");
+    }
+    // What a file lacks another one may bring.
+    for (app, env) in [
+        ("scale: { from: 3 }", "scale: { to: 5 }"),
+        ("ports: { http: 80 }\nhealth: { ready: { every: 5s } }", "health: { ready: { path: /ready } }"),
+        ("env: { A: { secret: a } }\nsecrets: [a]", "env: { A: { key: b } }"),
+        ("writable: { /a: { memory: true } }", "writable: { /a: { size: 1Mi } }"),
+    ] {
+        assert!(hello(app, env).is_ok(), "{app}: {:?}", hello(app, env));
+    }
+}
+
+#[test]
+fn a_profile_is_judged_by_itself_and_in_every_environment() {
+    let profile = "apiVersion: kiban.dev/v1\nkind: Platform\nenvironments:\n  \
+        dev: { profile: { mesh: none, accessLog: { drop: [] } } }\n  prod: {}\n";
+    for (line, expected) in [
+        (
+            "mesh: { kind: istoi }",
+            "6:15: mesh.kind: \"istoi\" is none of none, istio; did you mean \"istio\"?",
+        ),
+        (
+            "accessLog: { drop: [clent] }",
+            "6:21: \"clent\" is no field of the access log; did you mean \"client\"?",
+        ),
+    ] {
+        let profile = format!("{profile}{line}\n");
+        let repo = Repo::load(&MemoryFiles::of([("platform.yaml", profile.as_str())]));
+        let found: Vec<String> = repo.resolve("dev").problems.iter().map(ToString::to_string).collect();
+        assert_eq!(found, [format!("platform.yaml:{expected}")]);
+    }
+}
+
+/// What is put into `stock`'s file, which file that is, and whether `hello` can be had without it.
+#[test]
+fn one_apps_mistakes_are_not_in_the_way_of_another_that_is_named() {
+    let head = |name: &str| HELLO.replace("hello", name);
+    for (file, text, free) in [
+        ("stock/app.yaml", format!("{}sice: s\n", head("stock")), true),
+        ("stock/app.yaml", format!("{}scale: many\n", head("stock")), true),
+        ("stock/env/dev.yaml", "scale: [".to_owned(), true),
+        ("stock/env/dev.yaml", "scale: many\n".to_owned(), true),
+        // It might call hello.
+        ("stock/app.yaml", format!("{}sice: s\ncalls: {{ hello: {{}} }}\n", head("stock")), false),
+        ("stock/env/prod.yaml", "scale: [".to_owned(), false),
+        ("stock/app.yaml", "scale: [".to_owned(), false),
+        // Its namespace is not known.
+        ("stock/app.yaml", head("stock").replace("team: web\n", ""), false),
+        ("stock/app.yaml", head("stock").replace("tier: 3", "tier: 9"), false),
+        ("hello/env/dev.yaml", "scale: many\n".to_owned(), false),
+        (
+            "platform.yaml",
+            "apiVersion: kiban.dev/v1\nkind: Platform\nenvironments: { prod: {} }\nx: 1\n".to_owned(),
+            false,
+        ),
+    ] {
+        let mut files = MemoryFiles::of([
+            (
+                "platform.yaml",
+                "apiVersion: kiban.dev/v1\nkind: Platform\nenvironments: { dev: {}, prod: {} }\n",
+            ),
+            ("hello/app.yaml", HELLO),
+            ("stock/app.yaml", &head("stock")),
+        ]);
+        files.0.insert(file.to_owned(), text.clone().into_bytes());
+        let repo = Repo::load(&files);
+        let named = repo.resolve("prod").for_apps(&repo, &["hello".to_owned()]);
+        assert_eq!(named.is_ok(), free, "{file}: {text}");
+        assert!(named.is_err() || !named.unwrap().1.is_empty(), "{file}: {text}");
+        assert!(repo.resolve("prod").for_apps(&repo, &[]).is_err(), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_file_of_another_environment_is_an_error_too() {
+    let mut files = full();
+    files.0.insert("orders/env/prod.yaml".to_owned(), b"scale: { from: three }\n".to_vec());
+    let found: Vec<String> =
+        Repo::load(&files).resolve("dev").problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "orders/env/prod.yaml:1:16: scale.from: expected a whole number from 1 to 5000, found text \"three\""
+        ]
+    );
+}
+
 /// The example's files that have a schema.
 pub(crate) const FILES: [&str; 5] =
     ["platform.yaml", "orders/app.yaml", "orders/env/dev.yaml", "orders/env/prod.pin.yaml", "stock/app.yaml"];
