@@ -241,8 +241,8 @@ def embedded_cluster(release):
             yield Figure(f"sim: {nodes} nodes, {pods} pods: {name}", samples, unit)
         sizes.append(found)
     tenth, whole = sizes
-    for name, unit in tenth.keys() & whole.keys():
-        if unit and (before := statistics.median(tenth[name, unit])):
+    for name, unit in tenth:
+        if unit and (name, unit) in whole and (before := statistics.median(tenth[name, unit])):
             growth = [sample / before for sample in whole[name, unit]]
             yield Figure(f"sim: ten times the size: {name}", growth, "times")
 
@@ -278,6 +278,9 @@ def line(figure):
 def main():
     words = sys.argv[1:]
     release, failed = target(), False
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores / 2:
+        print(f"bench: other work is on this machine (load {load:.1f}, {cores} cores): of its times, only CPU tells", file=sys.stderr)
     print(f"{'figure':<66} {'ours':>13} {'peer':>38} {'ratio':>6}   spread")
     for bench in BENCHES:
         if words and not any(word in bench.__name__ for word in words):
