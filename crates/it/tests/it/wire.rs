@@ -25,9 +25,10 @@ struct Wire<'a> {
     tls: Arc<ClientConfig>,
 }
 
-/// An answer: status code and body.
+/// An answer: status code, head with all headers, and body.
 struct Answer {
     code: u16,
+    head: String,
     body: String,
 }
 
@@ -88,8 +89,8 @@ impl<'a> Wire<'a> {
 fn parse(answer: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(answer);
     let code = text.split(' ').nth(1).and_then(|c| c.parse().ok()).unwrap_or(0);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, b)| b).to_owned();
-    Answer { code, body }
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    Answer { code, head: head.to_owned(), body: body.to_owned() }
 }
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -430,5 +431,40 @@ fn a_scale_is_applied_through_the_wire_and_its_conflicts_name_the_owner() {
     );
     let object = wire.ask("GET", web, "", b"");
     assert!(object.body.contains("\"subresource\":\"scale\""), "{}", object.body);
+    lives(&sim, &wire);
+}
+
+#[test]
+fn a_refusal_keeps_its_warnings_and_says_each_thing_once() {
+    let sim = Sim::start(1);
+    let wire = Wire::new(&sim);
+    // The deployment is wrong in one place, and has a field that nobody knows.
+    let spread = r#"{"maxSkew":1,"whenUnsatisfiable":"DoNotSchedule","topologyKey":""}"#;
+    let deployment = |name: &str, extra: &str, spread: &str| {
+        format!(
+            r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"{name}"}},{extra}"spec":{{"selector":{{"matchLabels":{{"a":"b"}}}},"template":{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"containers":[{{"name":"c","image":"i:1"}}],"topologySpreadConstraints":[{spread}]}}}}}}}}"#
+        )
+    };
+    let warning = "warning: 299 - \"unknown field \\\"sperc\\\"\"";
+    let merge = "content-type: application/merge-patch+json\r\n";
+    let all = "/apis/apps/v1/namespaces/default/deployments";
+    let made = wire.ask("POST", all, JSON, deployment("web", "", "").as_bytes());
+    assert_eq!(made.code, 201, "{}", made.body);
+    let web = format!("{all}/web");
+    for (method, target, headers, name) in
+        [("POST", all, JSON, "other"), ("PUT", &web, JSON, "web"), ("PATCH", &web, merge, "web")]
+    {
+        let answer = wire.ask(method, target, headers, deployment(name, "\"sperc\":1,", spread).as_bytes());
+        assert_eq!(answer.code, 422, "{method}: {}", answer.body);
+        assert_eq!(answer.head.matches(warning).count(), 1, "{method}: {}", answer.head);
+        let status: Value = serde_json::from_str(&answer.body).unwrap();
+        let causes = status["details"]["causes"].as_array().unwrap();
+        let field = "spec.template.spec.topologySpreadConstraints[0].topologyKey";
+        assert_eq!(causes.len(), 1, "{causes:?}");
+        assert_eq!(
+            (&causes[0]["field"], &causes[0]["message"]),
+            (&field.into(), &"Required value: can not be empty".into())
+        );
+    }
     lives(&sim, &wire);
 }
