@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::object::{Commit, Kind, Mode, Object, Who, id_of, rows, tree_order};
 use crate::objects::Objects;
 use crate::sign::SshKey;
-use crate::store::Store;
+use crate::store::{Hold, Store};
 use crate::tree::check_path;
 
 /// What becomes of one path.
@@ -50,13 +50,13 @@ struct Work<'a> {
 }
 
 impl Store {
-    /// Makes a commit in the store. `None` where the edits change nothing. Nothing refers to it yet: push it,
-    /// or hold it ([`Store::hold`]) before the store is tidied.
+    /// Makes a commit in the store, which keeps it for as long as the answer lives. `None` where the edits
+    /// change nothing.
     ///
     /// # Errors
     /// Where a path, a name or the message cannot be written, an edit meets a link, a submodule, or a file
     /// where a folder should be, or an object of the base is missing.
-    pub fn commit(&self, new: &NewCommit, key: Option<&SshKey>) -> Result<Option<Oid>, Error> {
+    pub fn commit(&self, new: &NewCommit, key: Option<&SshKey>) -> Result<Option<Hold>, Error> {
         check_who("author", &new.author)?;
         check_who("committer", &new.committer)?;
         let message = message(&new.message)?;
@@ -82,8 +82,7 @@ impl Store {
         let id = work.put(Kind::Commit, data.clone())?;
         // What is written must be what is read.
         Commit::read(id, &data)?;
-        self.write(&work.made)?;
-        Ok(Some(id))
+        self.write(id, &work.made).map(Some)
     }
 }
 

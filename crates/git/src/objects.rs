@@ -27,6 +27,7 @@ pub struct Objects {
     /// The folders `objects` of the repository, then those that it borrows from.
     folders: Vec<PathBuf>,
     packs: RwLock<Arc<Packs>>,
+    looking: Mutex<()>,
     cache: Mutex<Cache>,
     shallow: RwLock<Arc<HashSet<Oid>>>,
     /// The largest object that is read.
@@ -34,6 +35,8 @@ pub struct Objects {
     /// Whether others change the folder: then it is looked at again before an object is missing.
     shared: bool,
     reads: AtomicU64,
+    /// The number of the next pack. None is given twice: what is kept of unpacked objects goes by it.
+    serial: AtomicU64,
 }
 
 type Packs = Vec<(u64, Arc<Pack>)>;
@@ -45,11 +48,13 @@ impl Objects {
         let objects = Self {
             folders,
             packs: RwLock::default(),
+            looking: Mutex::default(),
             cache: Mutex::default(),
             shallow: RwLock::new(Arc::new(shallow)),
             most,
             shared,
             reads: AtomicU64::new(0),
+            serial: AtomicU64::new(0),
         };
         objects.refresh()?;
         Ok(objects)
@@ -75,9 +80,10 @@ impl Objects {
 
     /// Looks at the folders again. Says whether there is a pack that was not known.
     pub(crate) fn refresh(&self) -> Result<bool, Error> {
+        // One at a time: an older look must not take the place of a newer one.
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.packs();
         let mut new = Vec::with_capacity(old.len());
-        let mut next = old.iter().map(|(serial, _)| serial + 1).max().unwrap_or(0);
         let mut fresh = false;
         for index in self.folders.iter().flat_map(|folder| indexes(&folder.join("pack"))) {
             let known = old.iter().find(|(_, pack)| pack.path == index.with_extension("pack"));
@@ -85,8 +91,8 @@ impl Objects {
                 Some(known) => new.push(known.clone()),
                 None => match Pack::open(&index) {
                     Ok(pack) => {
-                        new.push((next, Arc::new(pack)));
-                        (next, fresh) = (next + 1, true);
+                        new.push((self.serial.fetch_add(1, Ordering::Relaxed), Arc::new(pack)));
+                        fresh = true;
                     }
                     // Its pack went between the listing and now.
                     Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}

@@ -17,7 +17,7 @@ use crate::local::Local;
 use crate::object::Kind;
 use crate::objects::Objects;
 use crate::refs::check_name;
-use crate::store::Store;
+use crate::store::{Hold, Store};
 use crate::task::Task;
 
 pub use report::{Report, read_report};
@@ -78,15 +78,17 @@ pub struct Fetch {
     pub want: Want,
     /// How much history.
     pub depth: Depth,
-    /// The store's ref that is set to it, `refs/…`. Without one, nothing keeps it but a hold.
+    /// The store's ref that is set to it, `refs/…`. Without one, it is kept as long as the answer lives.
     pub into: Option<String>,
 }
 
 /// What a fetch brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Fetched {
     /// The commit.
     pub commit: Oid,
+    /// What keeps it.
+    pub hold: Hold,
     /// Objects that were sent: none where all was there.
     pub objects: u64,
     /// Bytes that were sent for them.
@@ -205,6 +207,7 @@ impl Remote {
             Want::Commit(id) => *id,
             Want::Ref(name) => self.find(name, task)?.ok_or_else(|| self.no_ref(name))?,
         };
+        let _adding = store.adding();
         let depth = match fetch.depth {
             Depth::Follow(count) => {
                 match fetch.into.as_deref().map(|into| store.resolve(into)).transpose()?.flatten() {
@@ -217,7 +220,6 @@ impl Remote {
             Depth::All if store.objects().shallow().is_empty() && store.objects().contains(&id)? => None,
             Depth::All => Some(smart::ALL),
         };
-        let _writing = store.write_lock();
         let received = if depth.is_none() && store.objects().contains(&id)? {
             None
         } else {
@@ -232,11 +234,12 @@ impl Remote {
             }
             other => other,
         })?;
+        let hold = store.hold(commit);
         if let Some(into) = &fetch.into {
-            store.move_ref(into, Some(commit))?;
+            store.set_ref(into, Some(commit))?;
         }
         let (objects, bytes) = received.map_or((0, 0), |r| (r.objects, r.bytes));
-        Ok(Fetched { commit, objects, bytes })
+        Ok(Fetched { commit, hold, objects, bytes })
     }
 
     /// Moves one ref, if it is where it is expected, and sends what that needs. Whoever loses a race is told.

@@ -62,9 +62,7 @@ pub(crate) fn fetch(
         trees.push(*tree);
     }
     content(from, store.objects(), trees, &mut ids, task)?;
-    let mut cut = (*store.objects().shallow()).clone();
-    cut.extend(&line.cut);
-    store.put_shallow(&cut)?;
+    store.change_cuts(&line.cut, &[])?;
     let mut bytes = 0;
     if !ids.is_empty() {
         let mut pack = NewPack::begin(&store.path().join("objects/pack"), ids.len())?;
@@ -81,8 +79,7 @@ pub(crate) fn fetch(
         pack.keep()?;
         store.objects().refresh()?;
     }
-    cut.retain(|id| !line.whole.contains(id));
-    store.put_shallow(&cut)?;
+    store.change_cuts(&[], &line.whole)?;
     Ok((!ids.is_empty()).then_some(Received { objects: ids.len() as u64, bytes }))
 }
 
@@ -91,15 +88,15 @@ struct Line {
     /// Commits that the store lacks, with their trees.
     new: Vec<(Oid, Oid)>,
     /// Where it is cut off.
-    cut: HashSet<Oid>,
+    cut: Vec<Oid>,
     /// Commits whose parents are there, or will be.
-    whole: HashSet<Oid>,
+    whole: Vec<Oid>,
 }
 
 /// The commits from one on: with a depth that many, without one those that the store lacks.
 fn commits(from: &Objects, to: &Objects, start: Oid, depth: Option<u32>, task: &Task) -> Result<Line, Error> {
     let (theirs, ours) = (from.shallow(), to.shallow());
-    let mut line = Line { new: Vec::new(), cut: HashSet::new(), whole: HashSet::new() };
+    let mut line = Line { new: Vec::new(), cut: Vec::new(), whole: Vec::new() };
     let mut seen = HashSet::new();
     let mut queue = VecDeque::from([(start, 1)]);
     while let Some((id, count)) = queue.pop_front() {
@@ -114,10 +111,10 @@ fn commits(from: &Objects, to: &Objects, start: Oid, depth: Option<u32>, task: &
         }
         let ends = theirs.contains(&id) || depth.is_some_and(|depth| count >= depth);
         if !ends {
-            line.whole.insert(id);
+            line.whole.push(id);
             queue.extend(commit.parents.iter().map(|parent| (*parent, count + 1)));
         } else if !commit.parents.is_empty() && (!known || ours.contains(&id)) {
-            line.cut.insert(id);
+            line.cut.push(id);
         }
     }
     Ok(line)

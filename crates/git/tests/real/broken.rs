@@ -56,7 +56,7 @@ fn a_push_that_breaks_off_anywhere_leaves_the_remote_old_or_new() {
                 if request.line.starts_with("POST") { Answer::CutRequest(at) } else { Answer::Git }
             },
         );
-        let new = store.commit(&change(base, &[("a", &format!("{at}\n"))]), None).unwrap().unwrap();
+        let new = store.commit(&change(base, &[("a", &format!("{at}\n"))]), None).unwrap().unwrap().id();
         let push = Push { name: "refs/heads/main".to_owned(), expected: Some(base), new: Some(new) };
         let outcome = remote.push(&store, &push, &task());
         web.judge(|_| Answer::Git);

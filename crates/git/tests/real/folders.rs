@@ -34,8 +34,8 @@ fn a_folder_is_fetched_followed_and_pushed_to() {
     assert_eq!((log.commits.len(), log.cut), (6, false));
     git(store.path(), &["fsck", "--strict", "--full"]);
 
-    let ours = store.commit(&change(next, &[("pin", "x\n")]), None).unwrap().unwrap();
-    let theirs = store.commit(&change(next, &[("pin", "y\n")]), None).unwrap().unwrap();
+    let ours = store.commit(&change(next, &[("pin", "x\n")]), None).unwrap().unwrap().id();
+    let theirs = store.commit(&change(next, &[("pin", "y\n")]), None).unwrap().unwrap().id();
     let push = |expected, new| Push { name: "refs/heads/main".to_owned(), expected, new };
     assert_eq!(remote.push(&store, &push(Some(next), Some(ours)), &task()).unwrap(), Pushed::Done);
     assert_eq!(
@@ -68,8 +68,11 @@ fn of_many_at_once_exactly_one_wins_in_a_folder() {
                 scope.spawn(move || {
                     let (remote, store) = (folder(bare), store());
                     remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap();
-                    let new =
-                        store.commit(&change(base, &[("by", &format!("{n}\n"))]), None).unwrap().unwrap();
+                    let new = store
+                        .commit(&change(base, &[("by", &format!("{n}\n"))]), None)
+                        .unwrap()
+                        .unwrap()
+                        .id();
                     start.wait();
                     remote.push(
                         &store,
@@ -123,7 +126,7 @@ fn working_folders_of_all_kinds_are_read() {
 
     let (remote, store) = (folder(&repo.work), store());
     remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap();
-    let made = store.commit(&change(new, &[("x", "1\n")]), None).unwrap().unwrap();
+    let made = store.commit(&change(new, &[("x", "1\n")]), None).unwrap().unwrap().id();
     let push = Push { name: "refs/heads/main".to_owned(), expected: Some(new), new: Some(made) };
     let Pushed::Rejected { reason, .. } = remote.push(&store, &push, &task()).unwrap() else {
         panic!("not rejected")
@@ -149,7 +152,7 @@ fn folders_that_cannot_be_used_say_why() {
     std::fs::write(repo.bare.join("refs/heads/main.lock"), "").unwrap();
     let (remote, store) = (folder(&repo.bare), store());
     let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
-    let new = store.commit(&change(base, &[("x", "1\n")]), None).unwrap().unwrap();
+    let new = store.commit(&change(base, &[("x", "1\n")]), None).unwrap().unwrap().id();
     let push = Push { name: "refs/heads/main".to_owned(), expected: Some(base), new: Some(new) };
     let why = remote.push(&store, &push, &task()).unwrap_err();
     assert!(matches!(why, Error::Busy { .. }) && why.to_string().contains("main.lock"), "{why}");

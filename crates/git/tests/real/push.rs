@@ -19,10 +19,16 @@ fn a_commit_is_pushed_and_the_second_of_two_is_told_that_it_lost() {
     let web = Web::new(repo.root.path());
     let (remote, store) = (remote(&web, None), store());
     let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
-    let ours =
-        store.commit(&change(base, &[("orders/env/dev.pin.yaml", "image: x\n")]), None).unwrap().unwrap();
-    let theirs =
-        store.commit(&change(base, &[("orders/env/dev.pin.yaml", "image: y\n")]), None).unwrap().unwrap();
+    let ours = store
+        .commit(&change(base, &[("orders/env/dev.pin.yaml", "image: x\n")]), None)
+        .unwrap()
+        .unwrap()
+        .id();
+    let theirs = store
+        .commit(&change(base, &[("orders/env/dev.pin.yaml", "image: y\n")]), None)
+        .unwrap()
+        .unwrap()
+        .id();
     assert_eq!(remote.push(&store, &main_to(base, ours), &task()).unwrap(), Pushed::Done);
     assert_eq!(
         remote.push(&store, &main_to(base, theirs), &task()).unwrap(),
@@ -59,7 +65,7 @@ fn of_many_at_once_exactly_one_wins_each_round() {
                         let base =
                             remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
                         let text = format!("round: {round}\nby: {n}\n");
-                        let new = store.commit(&change(base, &[("pin", &text)]), None).unwrap().unwrap();
+                        let new = store.commit(&change(base, &[("pin", &text)]), None).unwrap().unwrap().id();
                         start.wait();
                         remote.push(&store, &main_to(base, new), &task()).unwrap()
                     })
@@ -88,8 +94,8 @@ fn branches_are_made_and_removed() {
     let web = Web::new(repo.root.path());
     let (remote, store) = (remote(&web, None), store());
     let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
-    let new = store.commit(&change(base, &[("a/b/c", "1\n"), ("a/b/d", "2\n")]), None).unwrap().unwrap();
-    let newer = store.commit(&change(new, &[("a/b/c", "3\n")]), None).unwrap().unwrap();
+    let new = store.commit(&change(base, &[("a/b/c", "1\n"), ("a/b/d", "2\n")]), None).unwrap().unwrap().id();
+    let newer = store.commit(&change(new, &[("a/b/c", "3\n")]), None).unwrap().unwrap().id();
     let name = "refs/heads/kiban/orders-prod".to_owned();
     let make = Push { name: name.clone(), expected: None, new: Some(newer) };
     assert_eq!(remote.push(&store, &make, &task()).unwrap(), Pushed::Done);
@@ -122,7 +128,7 @@ fn a_repository_without_a_commit_gets_its_first() {
         base: None,
         ..change(crate::support::id(&"0".repeat(40)), &[("platform.yaml", "name: shop\n")])
     };
-    let new = store.commit(&first, None).unwrap().unwrap();
+    let new = store.commit(&first, None).unwrap().unwrap().id();
     let push = Push { name: "refs/heads/main".to_owned(), expected: None, new: Some(new) };
     assert_eq!(remote.push(&store, &push, &task()).unwrap(), Pushed::Done);
     assert_eq!(git(&root.path().join("m.git"), &["show", "main:platform.yaml"]), "name: shop");
@@ -140,7 +146,7 @@ fn a_hook_that_refuses_is_heard() {
     let web = Web::new(repo.root.path());
     let (remote, store) = (remote(&web, None), store());
     let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
-    let new = store.commit(&change(base, &[("a", "1\n")]), None).unwrap().unwrap();
+    let new = store.commit(&change(base, &[("a", "1\n")]), None).unwrap().unwrap().id();
     let Pushed::Rejected { reason, words } = remote.push(&store, &main_to(base, new), &task()).unwrap()
     else {
         panic!("not rejected")
@@ -173,7 +179,7 @@ fn an_answer_that_is_lost_is_said_and_can_be_asked_for() {
     ];
     for (number, (lands, answer)) in cases.into_iter().enumerate() {
         web.judge(move |request| if request.line.starts_with("POST") { answer() } else { Answer::Git });
-        let new = store.commit(&change(base, &[("a", &format!("{number}\n"))]), None).unwrap().unwrap();
+        let new = store.commit(&change(base, &[("a", &format!("{number}\n"))]), None).unwrap().unwrap().id();
         let why = remote.push(&store, &main_to(base, new), &task()).unwrap_err();
         assert!(matches!(why, Error::Lost { .. }), "{number}: {why}");
         assert!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kiban_git::{Address, Credential, Depth, Error};
 
-use crate::support::{Answer, MOST, Repo, Web, client, has_git, main_branch, remote, store, task};
+use crate::support::{Answer, MOST, Repo, Web, client, has_git, main_branch, remote, runtime, store, task};
 
 const SECRET: &str = "ghp_verysecrettoken";
 
@@ -181,4 +181,76 @@ fn a_connection_that_the_server_closed_is_made_again() {
         web.judge(|_| Answer::Cut(usize::MAX));
         assert_eq!(remote.find("refs/heads/main", &task()).unwrap(), Some(repo.head()));
     }
+}
+
+#[test]
+fn certificates_are_checked_against_the_authority_that_is_given() {
+    let name = "certificates_are_checked_against_the_authority_that_is_given";
+    if !has_git(name) {
+        return;
+    }
+    let repo = Repo::new();
+    let web = Web::new(repo.root.path());
+    let (ours, other) = (Identity::new(), Identity::new());
+    let port = tunnel(ours.server, web.url.trim_start_matches("http://").to_owned());
+    let fetch = |host: &str, ca: Option<&str>| {
+        let address = Address::parse(&format!("https://{host}:{port}/m.git"), false).unwrap();
+        let client = std::sync::Arc::new(
+            kiban_git::http::Client::new(runtime().clone(), ca.map(str::as_bytes)).unwrap(),
+        );
+        let remote = kiban_git::Remote::new(address, None, client, MOST).unwrap();
+        remote.fetch(&store(), &main_branch(Depth::Follow(1)), &task()).map(|got| got.commit)
+    };
+    assert_eq!(fetch("localhost", Some(&ours.pem)).unwrap(), repo.head());
+    assert_eq!(fetch("127.0.0.1", Some(&ours.pem)).unwrap(), repo.head());
+    for ca in [None, Some(other.pem.as_str())] {
+        let why = fetch("localhost", ca).unwrap_err().to_string();
+        assert!(why.contains("invalid peer certificate"), "{why}");
+    }
+    for pem in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----\n"] {
+        assert!(kiban_git::http::Client::new(runtime().clone(), Some(pem.as_bytes())).is_err(), "{pem}");
+    }
+}
+
+/// A server's certificate, which is its own authority.
+struct Identity {
+    pem: String,
+    server: std::sync::Arc<rustls::ServerConfig>,
+}
+
+impl Identity {
+    fn new() -> Self {
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let server =
+            config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        Self { pem: made.cert.pem(), server: std::sync::Arc::new(server) }
+    }
+}
+
+/// TLS in front of a plain server; the port.
+fn tunnel(config: std::sync::Arc<rustls::ServerConfig>, to: String) -> u16 {
+    runtime().block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(config);
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, to) = (acceptor.clone(), to.clone());
+                tokio::spawn(async move {
+                    // A client that does not trust it ends the handshake.
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut plain = tokio::net::TcpStream::connect(to).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut plain).await;
+                });
+            }
+        });
+        port
+    })
 }

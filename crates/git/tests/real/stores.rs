@@ -137,7 +137,7 @@ fn a_store_is_one_process_and_no_repository_of_others() {
     if has_git("a_store_is_one_process_and_no_repository_of_others") {
         let repo = Repo::new();
         let why = Store::open(&repo.bare, MOST).unwrap_err().to_string();
-        assert!(why.contains("it is a repository of somebody else"), "{why}");
+        assert!(why.contains("there is something else in it: a store has a folder of its own"), "{why}");
         assert!(Local::open(&path, MOST).unwrap().is_bare(), "git and others can read a store");
     }
 }
@@ -159,9 +159,9 @@ fn a_store_stays_small_and_keeps_what_is_held() {
     }
     let when = Tidy { packs: 10, bytes: u64::MAX, commits: Some(3) };
     assert_eq!(store.tidy(Tidy { packs: 99, ..when }, &task()).unwrap(), None);
-    let held = store.commit(&change(head, &[("mine", "1\n")]), None).unwrap().unwrap();
-    let lost = store.commit(&change(head, &[("mine", "2\n")]), None).unwrap().unwrap();
-    let hold = store.hold(held);
+    let hold = store.commit(&change(head, &[("mine", "1\n")]), None).unwrap().unwrap();
+    let lost = store.commit(&change(head, &[("mine", "2\n")]), None).unwrap().unwrap().id();
+    let held = hold.id();
     let done = store.tidy(when, &task()).unwrap().unwrap();
     assert_eq!((done.before.packs, done.after.packs), (15, 1));
     assert!(done.after.bytes < done.before.bytes && done.after.objects < done.before.objects);
@@ -183,4 +183,45 @@ fn a_store_stays_small_and_keeps_what_is_held() {
     remote.fetch(&store, &main_branch(Depth::All), &task()).unwrap();
     assert_eq!(objects.log(None, next, "", 99, &task()).unwrap().commits.len(), 14);
     git(store.path(), &["fsck", "--strict", "--full"]);
+}
+
+#[test]
+fn fetches_commits_and_tidying_do_not_disturb_each_other() {
+    if !has_git("fetches_commits_and_tidying_do_not_disturb_each_other") {
+        return;
+    }
+    let repo = Repo::new();
+    let web = Web::new(repo.root.path());
+    let (remote, store) = (remote(&web, None), crate::support::store());
+    let base = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (store, remote, done, base) = (&store, &remote, &done, &base);
+        let maker = scope.spawn(move || {
+            for n in 0..60 {
+                let made = store
+                    .commit(&change(base.commit, &[("mine", &format!("{n}\n"))]), None)
+                    .unwrap()
+                    .unwrap();
+                let text = store.objects().read_path(made.id(), "mine", 9).unwrap().unwrap();
+                assert_eq!(text, format!("{n}\n"));
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(move || {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let got = remote.fetch(store, &main_branch(Depth::Follow(1)), &task()).unwrap();
+                    store.objects().walk(got.commit, "", &task()).unwrap();
+                    store.tidy(Tidy { packs: 4, bytes: u64::MAX, commits: Some(3) }, &task()).unwrap();
+                }
+            });
+        }
+        for n in 0..6 {
+            repo.commit(&[("n", &format!("{n}\n"))]);
+        }
+        maker.join().unwrap();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    store.objects().walk(base.commit, "", &task()).unwrap();
+    git(store.path(), &["fsck", "--full"]);
 }

@@ -260,11 +260,14 @@ fn cgi(root: &Path, request: &Request) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A client with a runtime of its own, for as long as the test's process lives.
-pub fn client() -> Arc<Client> {
+/// A runtime for as long as the test's process lives.
+pub fn runtime() -> &'static tokio::runtime::Handle {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap());
-    Arc::new(Client::new(runtime.handle().clone(), None).unwrap())
+    RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap()).handle()
+}
+
+pub fn client() -> Arc<Client> {
+    Arc::new(Client::new(runtime().clone(), None).unwrap())
 }
 
 pub fn remote(web: &Web, credential: Option<Credential>) -> Remote {
