@@ -33,6 +33,8 @@ IMPURE = {"tokio", "hyper", "hyper-util", "mio", "socket2", "rustls", "kube", "k
 # The client library of Kubernetes, and the one crate whose dependencies may hold it.
 CLIENT = {"kube", "kube-client", "kube-core", "kube-runtime", "k8s-openapi"}
 CLIENT_HOLDER = "kiban-kube"
+# Git's formats, and the one crate that knows them.
+GIT_HOLDER = "kiban-git"
 CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 INHERITED = ("version", "edition", "rust-version", "license", "publish")
 
@@ -149,6 +151,16 @@ def the_client_library_has_one_holder(world):
     embedded = world.members.get("kiban-simcluster")
     if embedded and (bad := world.names_below(embedded, first=(None, "build", "dev")) & CLIENT):
         yield f"kiban-simcluster knows {', '.join(sorted(bad))}; it is tested with clients, and built without"
+
+
+def git_has_one_holder(world):
+    for name, package in world.members.items():
+        direct = {d["name"] for d in package["dependencies"] if re.match(r"gix(-|$)|git2$|libgit2", d["name"])}
+        if name != GIT_HOLDER and direct:
+            yield f"{name} names {', '.join(sorted(direct))}; only {GIT_HOLDER} may"
+    for path in world.code:
+        if not world.is_test(path) and 'Command::new("git")' in world.text(path):
+            yield f"{path}: starts the git program; {GIT_HOLDER} does without"
 
 
 def manifests_inherit(world):
@@ -475,6 +487,7 @@ def pages_name_what_there_is(world):
 RULES = [
     the_map_is_true,
     the_client_library_has_one_holder,
+    git_has_one_holder,
     manifests_inherit,
     workspace_holds_what_is_used,
     crates_use_what_they_depend_on,
