@@ -158,9 +158,6 @@ def git_has_one_holder(world):
         direct = {d["name"] for d in package["dependencies"] if re.match(r"gix(-|$)|git2$|libgit2", d["name"])}
         if name != GIT_HOLDER and direct:
             yield f"{name} names {', '.join(sorted(direct))}; only {GIT_HOLDER} may"
-    for path in world.code:
-        if not world.is_test(path) and 'Command::new("git")' in world.text(path):
-            yield f"{path}: starts the git program; {GIT_HOLDER} does without"
 
 
 def manifests_inherit(world):
