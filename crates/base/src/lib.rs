@@ -4,6 +4,7 @@ pub mod clock;
 pub mod cron;
 pub mod duration;
 pub mod image;
+pub mod intern;
 pub mod names;
 pub mod object;
 pub mod quantity;

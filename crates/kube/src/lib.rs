@@ -6,6 +6,7 @@
 
 pub mod adopt;
 pub mod apply;
+pub mod cache;
 pub mod cancel;
 pub mod client;
 pub mod diagnose;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde_json::json;
 
 use super::*;
@@ -118,11 +119,12 @@ proptest::proptest! {
             rest = after;
         }
         chunks.push(Ok(Bytes::copy_from_slice(rest)));
-        let mut lines = Lines::new(Box::pin(stream::iter(chunks)));
+        let mut lines = lines::Lines::new(Box::pin(stream::iter(chunks)));
         let mut seen = Vec::new();
-        futures_util::FutureExt::now_or_never(async {
-            while let Some(line) = lines.next().await {
-                seen.push(String::from_utf8(line).unwrap());
+        let patience = std::time::Duration::MAX;
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+            while let lines::Next::Line(line) = lines.next(patience, |_| {}).await {
+                seen.push(String::from_utf8(line.to_vec()).unwrap());
             }
         });
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
