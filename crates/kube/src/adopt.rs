@@ -213,6 +213,13 @@ fn spare_template(taken: &mut Set, desired: &Value) -> Set {
     let Some(Value::Object(spec)) = taken.get_mut("f:spec") else { return Set::new() };
     let Some(Value::Object(template)) = spec.get_mut("f:template") else { return Set::new() };
     let left = fields::split_missing(template, desired.get("spec").and_then(|s| s.get("template")));
+    // An empty set would say that the whole of it is owned.
+    if !left.is_empty() && template.is_empty() {
+        spec.remove("f:template");
+    }
+    if !left.is_empty() && spec.is_empty() {
+        taken.remove("f:spec");
+    }
     if left.is_empty() {
         return Set::new();
     }

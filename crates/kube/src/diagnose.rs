@@ -77,10 +77,10 @@ pub enum Cause {
     Paused,
     /// The progress deadline is over, and nothing says why.
     Deadline,
-    /// It is under way: made, pulled, started, initialised.
-    Starting,
     /// The controller has not looked at the new spec yet.
     NotObserved,
+    /// It is under way: made, pulled, started, initialised.
+    Starting,
     /// Old pods are still to go, or new ones to be ready for long enough.
     Settling,
 }

@@ -394,6 +394,12 @@ impl Lease {
     }
 }
 
+/// The annotations of a lease that a process holds.
+#[cfg(test)]
+pub(crate) fn note_of(pid: u32) -> Option<Value> {
+    Some(json!({process::ANNOTATION: process::Process::of(pid)?.to_string()}))
+}
+
 fn full_name(request: &LeaseRequest<'_>) -> String {
     format!("{}/{}", request.namespace, request.name)
 }

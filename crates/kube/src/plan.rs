@@ -606,7 +606,19 @@ impl Trial<'_> {
 
     async fn apply(&self, item: &mut Item, force: bool) -> Result<(), ApplyError> {
         let note = self.progress.retries(item.id.to_string());
-        match self.writer.call_noting(&apply_call(item, true, force), &note).await {
+        let call = apply_call(item, true, force);
+        // A kind that was just defined takes the server a moment to serve.
+        let mut patience = if self.plan.kinds_to_come.contains(&item.resource.gvk) { 8 } else { 0 };
+        let answer = loop {
+            match self.writer.call_noting(&call, &note).await {
+                Err(e) if e.is_not_found() && patience > 0 => {
+                    patience -= 1;
+                    tokio::time::sleep(self.cluster.pause(3, None)).await;
+                }
+                answer => break answer,
+            }
+        };
+        match answer {
             Ok(Answer { body, warnings, .. }) => {
                 self.warn(item, warnings);
                 item.verdict = compare(item.live.as_ref(), &body);

@@ -67,13 +67,13 @@ pub struct Arguments {
     source: Source,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     kiban_base::duration::parse(text).map_err(|e| format!("{e}; write it like 90s, 5m or 1h30m"))
 }
 
 /// Applies.
 pub fn run(arguments: &Arguments) -> Exit {
-    let rendered = match source::render_dir(&arguments.source, &arguments.env) {
+    let rendered = match source::render_dir_apps(&arguments.source, &arguments.env, &arguments.app) {
         Ok(rendered) => rendered,
         Err(exit) => return exit,
     };
@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 /// Who applies, for the eyes of those who wait.
-fn holder() -> String {
+pub(super) fn holder() -> String {
     let of = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     let user = of("USER").or_else(|| of("LOGNAME")).unwrap_or_else(|| "kiban".into());
     let host = of("HOSTNAME").or_else(|| std::fs::read_to_string("/etc/hostname").ok());

@@ -25,7 +25,11 @@ pub(super) struct Process {
 impl Process {
     /// The process that this runs in.
     pub(super) fn this() -> Option<Self> {
-        let pid = std::process::id();
+        Self::of(std::process::id())
+    }
+
+    /// A process of this place.
+    pub(super) fn of(pid: u32) -> Option<Self> {
         let (boot, namespace, user) = place()?;
         Some(Self { boot, namespace, user, pid, began: began(pid)? })
     }

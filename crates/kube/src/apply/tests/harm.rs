@@ -212,7 +212,7 @@ async fn a_deletion_that_hangs_is_reported_with_what_holds_it() {
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_begun() {
     let fake = Fake::new();
-    let objects = (0..8000).map(|i| config_map(&format!("{:->100}{i}", ""), "1"));
+    let objects = (0..9000).map(|i| config_map(&format!("{:->100}{i}", ""), "1"));
     let many = request("c1", objects.collect());
     let kinds = fake.cluster();
     let mut plan = plan::plan(&kinds, &request("c1", vec![]), &options(), &|_| {}).await.unwrap();
@@ -224,12 +224,12 @@ async fn what_cannot_be_recorded_is_not_begun() {
         .map(|o| plan::Item { id: ObjectId::of(o).unwrap(), object: o.clone(), ..one.items[0].clone() })
         .collect();
     let error = execute::fits(&plan, &many).unwrap_err().to_string();
-    assert!(error.contains("an inventory of 8000 objects takes"), "{error}");
+    assert!(error.contains("an inventory of 9000 objects takes"), "{error}");
 
-    fake.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kiban-inventory-orders-dev", "namespace": "shop-dev"}, "data": {"version": "2"}}));
+    fake.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kiban-inventory-orders-dev", "namespace": "shop-dev"}, "data": {"version": "3", "app": "orders", "env": "dev"}}));
     fake.take_requests();
     let error = run(&fake, "c1", shop()).await.unwrap_err().to_string();
-    assert!(error.contains("format version 2"), "{error}");
+    assert!(error.contains("format version 3"), "{error}");
     assert_eq!(writes(&fake), Vec::<String>::new());
 }
 
