@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use crate::app::ApiVersion;
+use crate::short::{Never, Short, short_form};
 use crate::text::{Digest, ImageRepo, Tag};
 
 /// The `kind` of a pin's file.
@@ -25,23 +26,55 @@ pub struct Pin {
     pub api_version: ApiVersion,
     /// Kind of the file.
     pub kind: PinKind,
-    /// Repository, as the app's file writes it, to image.
+    /// Repository, as the app's file writes it, to image: its digest, or `{ digest, tag, commit }`. Tools write the
+    /// digest alone, with the tag in a comment behind it, so that one line changes.
     pub images: BTreeMap<ImageRepo, PinnedVersion>,
 }
 
 /// One image of a repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PinnedVersion {
     /// The digest that runs.
     pub digest: Digest,
     /// The tag by which people know it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
     /// The commit of the app's source that it was built from.
-    #[serde(default, deserialize_with = "commit", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
 }
+
+/// One image of a repository, in full.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PinnedVersionLong {
+    /// The digest that runs.
+    digest: Digest,
+    /// The tag by which people know it; then it is written into the manifests too.
+    #[serde(default)]
+    tag: Option<Tag>,
+    /// The commit of the app's source that it was built from.
+    #[serde(default, deserialize_with = "commit")]
+    commit: Option<String>,
+}
+
+impl Short for PinnedVersion {
+    type Long = PinnedVersionLong;
+    type Item = Never;
+    const EXPECTING: &'static str = "a digest or a map with digest, tag and commit";
+
+    fn from_long(long: PinnedVersionLong) -> Result<Self, String> {
+        let PinnedVersionLong { digest, tag, commit } = long;
+        Ok(Self { digest, tag, commit })
+    }
+    fn from_text(text: &str) -> Option<Result<Self, String>> {
+        Some(Digest::new(text).map(|digest| Self { digest, tag: None, commit: None }))
+    }
+    fn short_schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
+        vec![generator.subschema_for::<Digest>()]
+    }
+}
+short_form!(PinnedVersion);
 
 /// A commit's full or shortened id: SHA-1 or SHA-256.
 fn commit<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {

@@ -44,7 +44,7 @@ pub struct Environment {
     pub cluster: Option<Uid>,
     /// Whether people depend on it: the tiers' least numbers of replicas and the laws of production hold.
     pub production: bool,
-    /// How long a rollout is watched before it counts as good.
+    /// How long a rollout is watched before it counts as good; 5m unless said.
     #[serde(deserialize_with = "crate::range::span::<_, 0, { 31 * crate::range::DAY }>")]
     pub watch: Duration,
     /// Whether a rollout that fails is taken back.
@@ -72,7 +72,7 @@ impl Default for Environment {
             delivery: DeliveryMode::Review,
             cluster: None,
             production: true,
-            watch: Duration::secs(600),
+            watch: Duration::secs(300),
             rollback: true,
             drift: Drift::Report,
             allow: None,
