@@ -113,10 +113,10 @@ fn lines(page: &Value) -> impl Iterator<Item = (String, String)> + '_ {
     })
 }
 
-/// Asks for pages until there is none, with a write behind each.
+/// Asks for pages until there is none, with a write behind every fifth.
 fn page_through(raw: &Raw, pods: &mut Pods<'_>, query: &str, remaining: bool) -> Vec<(String, String)> {
     let (mut listed, mut next, mut first) = (Vec::new(), String::new(), None);
-    loop {
+    for number in 1.. {
         let path = format!("/api/v1/pods?{query}{next}");
         let (code, page) = pods.sim.block_on(raw.get(&path));
         assert_eq!(code, 200, "{page}");
@@ -136,7 +136,9 @@ fn page_through(raw: &Raw, pods: &mut Pods<'_>, query: &str, remaining: bool) ->
             assert!(meta.get("remainingItemCount").is_none(), "{meta}");
         }
         next = format!("&continue={token}");
-        pods.write();
+        if number % 5 == 0 {
+            pods.write();
+        }
     }
     listed
 }
@@ -148,7 +150,7 @@ fn five_thousand_pods_come_in_pages_of_two_as_they_were_at_the_first() {
     let raw = Raw(client(&sim));
     let before: Vec<_> = pods.now.clone().into_iter().collect();
     let listed = page_through(&raw, &mut pods, "limit=2", true);
-    assert_eq!(pods.writes.len(), PODS / 2 - 1, "a write between any two pages");
+    assert_eq!(pods.writes.len(), (PODS / 2 - 1) / 5, "writes between pages");
     assert_eq!(listed.len(), PODS);
     assert!(listed == before, "first difference: {:?}", listed.iter().zip(&before).find(|(a, b)| a != b));
     // And what was written is there.
@@ -159,7 +161,7 @@ fn five_thousand_pods_come_in_pages_of_two_as_they_were_at_the_first() {
     let expected: Vec<_> = pods.now.clone().into_iter().filter(|(_, l)| !l.starts_with("changed-")).collect();
     assert!(!selected.is_empty());
     let not_changed: Vec<_> = selected.iter().map(|(_, l)| l.as_str()).collect();
-    let query = format!("limit=499&labelSelector=write%20notin%20({})", not_changed.join(","));
+    let query = format!("limit=49&labelSelector=write%20notin%20({})", not_changed.join(","));
     assert!(page_through(&raw, &mut pods, &query, false) == expected);
 }
 
