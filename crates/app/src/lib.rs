@@ -34,6 +34,8 @@ enum Verb {
     Diff(verbs::diff::Arguments),
     /// Apply an environment to a cluster, and wait until it is ready
     Apply(verbs::apply::Arguments),
+    /// Deploy what a commit asks for, watch it, and say whether it is good
+    Deploy(verbs::deploy::Arguments),
     /// Say which rule set a rendered value, why, and who may change it
     Explain(verbs::explain::Arguments),
     /// Run everything in one process: the embedded cluster with the sample shop
@@ -63,6 +65,7 @@ fn run(cli: Cli) -> Exit {
         Verb::Render(arguments) => verbs::render::run(&arguments),
         Verb::Diff(arguments) => verbs::diff::run(&arguments),
         Verb::Apply(arguments) => verbs::apply::run(&arguments),
+        Verb::Deploy(arguments) => verbs::deploy::run(&arguments),
         Verb::Explain(arguments) => verbs::explain::run(&arguments),
         Verb::Demo(arguments) => verbs::demo::run(&arguments),
         Verb::Sim(arguments) => verbs::sim::run(&arguments),

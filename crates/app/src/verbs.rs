@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod completions;
 pub mod demo;
+pub mod deploy;
 pub mod diff;
 pub mod explain;
 pub mod new;

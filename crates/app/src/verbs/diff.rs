@@ -33,7 +33,7 @@ pub struct Arguments {
 
 /// Compares.
 pub fn run(arguments: &Arguments) -> Exit {
-    let requests = match source::render_dir(&arguments.source, &arguments.env) {
+    let requests = match source::render_dir_apps(&arguments.source, &arguments.env, &arguments.app) {
         Ok(rendered) => target::requests(&rendered, ""),
         Err(exit) => return exit,
     };

@@ -1,0 +1,133 @@
+//! Writes pins: `<app>/env/<env>.pin.yaml`, one line an image, digest first and the tag that people know it by in
+//! the comment behind it.
+
+use kiban_base::image::Reference;
+use kiban_model::problem::{Kind, Problem};
+use kiban_model::yaml::edit::{Change, Place, beside, rewrite, rewrite_with, scalars};
+
+/// What a pin says of an image, and what people read beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin<'a> {
+    /// The repository, as the app's file writes it.
+    pub repository: &'a str,
+    /// The digest.
+    pub digest: &'a str,
+    /// The tag, where it has one.
+    pub tag: Option<&'a str>,
+}
+
+impl<'a> Pin<'a> {
+    /// The pin of an image under the name that the app's file has for its repository.
+    ///
+    /// # Errors
+    /// An image without a digest, or of another repository.
+    pub fn of(repository: &'a str, image: &'a Reference) -> Result<Self, String> {
+        let wanted = Reference::parse(repository).map_err(|e| e.to_string())?;
+        if !wanted.is_same_repository(image) {
+            return Err(format!("{image} is no image of {repository}, which the app's file names"));
+        }
+        let digest = image.digest.as_deref().ok_or_else(|| {
+            format!(
+                "{image} has no digest: a tag may mean another image tomorrow; ask the registry for it first"
+            )
+        })?;
+        Ok(Self { repository, digest, tag: image.tag.as_deref() })
+    }
+}
+
+/// A new pin's file.
+pub fn new_file(pin: &Pin<'_>) -> String {
+    let comment = pin.tag.map(|tag| format!(" # {tag}")).unwrap_or_default();
+    format!(
+        "apiVersion: kiban.dev/v1\nkind: Pin\nimages:\n  {}: {}{comment}\n",
+        key(pin.repository),
+        pin.digest
+    )
+}
+
+/// The file with an image pinned. Where it is pinned already only that changes.
+///
+/// # Errors
+/// What is no pin's file.
+pub fn set(file: &str, text: &str, pin: &Pin<'_>) -> Result<String, Problem> {
+    let scalars = scalars(file, text)?;
+    let of_image =
+        |p: &&Place| p.document == 0 && p.key(0) == Some("images") && p.key(1) == Some(pin.repository);
+    let at = |key: Option<&str>| scalars.places.iter().filter(of_image).find(|p| p.key(2) == key);
+    if let Some(place) = at(None).filter(|p| p.path.len() == 2) {
+        let comment = pin.tag.unwrap_or_default();
+        return Ok(rewrite(&scalars, &[Change { place, value: pin.digest, comment: Some(comment) }]));
+    }
+    if let Some(place) = at(Some("digest")) {
+        let mut changes = vec![Change { place, value: pin.digest, comment: None }];
+        if let (Some(place), Some(tag)) = (at(Some("tag")), pin.tag) {
+            changes.push(Change { place, value: tag, comment: None });
+        }
+        return Ok(rewrite(&scalars, &changes));
+    }
+    let entry = |p: &&Place| p.document == 0 && p.key(0) == Some("images") && p.path.len() == 2;
+    let Some(last) = scalars.places.iter().rfind(entry) else {
+        let message = "it pins no image in the form `images: {<repository>: <digest>}`; a new file takes its place when this one is removed";
+        return Err(Problem::of_file(file, Kind::Value, message));
+    };
+    let (at, mut new) = beside(&scalars, last, &key(pin.repository), pin.digest);
+    if let Some(tag) = pin.tag.filter(|_| !last.flow) {
+        let end = new.trim_end_matches(['\r', '\n']).len();
+        new.insert_str(end, &format!(" # {tag}"));
+    }
+    Ok(rewrite_with(&scalars, &[], &[(at, new)]))
+}
+
+/// A repository as a key: with a port it holds a colon, which is no trouble without a space behind it.
+fn key(repository: &str) -> String {
+    if repository.starts_with('[') { format!("\"{repository}\"") } else { repository.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const OLD: &str = "sha256:a7af5bd5cdc5666f987d8876de5b76901734c0cbf35d28ba4e40ad9f313c1a8f";
+    const NEW: &str = "sha256:5ee62d18d8f43fede17645b9f0ffc8ef5a37299ef0f17bd47c713c05812c5371";
+
+    fn set_in(text: &str, image: &str) -> String {
+        let image = Reference::parse(image).unwrap();
+        set("p.yaml", text, &Pin::of("r.example/a", &image).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn one_line_changes_and_everything_else_stays() {
+        let old = format!(
+            "# by tools\napiVersion: kiban.dev/v1\nkind: Pin\nimages:\n  r.example/a: {OLD} # 1.0\n  r.example/b: {OLD} # x\n"
+        );
+        let new = set_in(&old, &format!("r.example/a:2.0@{NEW}"));
+        assert_eq!(new, old.replacen(&format!("{OLD} # 1.0"), &format!("{NEW} # 2.0"), 1));
+        let changed: Vec<_> = old.lines().zip(new.lines()).filter(|(a, b)| a != b).collect();
+        assert_eq!(changed.len(), 1);
+    }
+
+    #[test]
+    fn longer_forms_new_images_and_new_files_are_written_too() {
+        let long = format!("images:\n  r.example/a:\n    digest: {OLD} # d\n    tag: '1.0'\n");
+        assert_eq!(
+            set_in(&long, &format!("r.example/a:2.0@{NEW}")),
+            format!("images:\n  r.example/a:\n    digest: {NEW} # d\n    tag: '2.0'\n")
+        );
+        let other = format!("images:\n  r.example/b: {OLD} # x\n");
+        assert_eq!(
+            set_in(&other, &format!("r.example/a:2.0@{NEW}")),
+            format!("{other}  r.example/a: {NEW} # 2.0\n")
+        );
+        let image = Reference::parse(&format!("r.example/a@{NEW}")).unwrap();
+        let file = new_file(&Pin::of("r.example/a", &image).unwrap());
+        assert_eq!(file, format!("apiVersion: kiban.dev/v1\nkind: Pin\nimages:\n  r.example/a: {NEW}\n"));
+    }
+
+    #[test]
+    fn a_tag_alone_and_another_repository_are_refused() {
+        let of = |image: &str| Pin::of("r.example/a", &Reference::parse(image).unwrap()).unwrap_err();
+        assert!(of("r.example/a:1").contains("has no digest"));
+        assert!(of(&format!("r.example/b@{NEW}")).contains("is no image of r.example/a"));
+    }
+}
