@@ -54,7 +54,7 @@ pub fn create(group: &str, kind: &str, object: &Value) -> Vec<Cause> {
     let mut out = Causes::default();
     let at = At::root(object);
     let row = row(group, kind);
-    meta::create(&at, row.namespaced, row.names, &mut out);
+    row.meta_create()(&at, row.namespaced, row.names, &mut out);
     (row.create)(&at, &mut out);
     out.into_vec()
 }
@@ -64,7 +64,7 @@ pub fn update(group: &str, kind: &str, old: &Value, new: &Value) -> Vec<Cause> {
     let mut out = Causes::default();
     let at = At::root(new);
     let row = row(group, kind);
-    meta::update(old, &at, row.conditional, &mut out);
+    row.meta_update()(old, &at, row.conditional, &mut out);
     (row.update)(row, old, &at, &mut out);
     out.into_vec()
 }
@@ -74,7 +74,7 @@ pub fn status(group: &str, kind: &str, old: &Value, new: &Value) -> Vec<Cause> {
     let mut out = Causes::default();
     let at = At::root(new);
     let row = row(group, kind);
-    meta::update(old, &at, row.conditional, &mut out);
+    row.meta_update()(old, &at, row.conditional, &mut out);
     (row.status)(old, &at, &mut out);
     out.into_vec()
 }

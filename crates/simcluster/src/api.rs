@@ -7,6 +7,7 @@
 //! ```
 
 mod body;
+mod custom;
 mod discovery;
 mod get;
 mod list;
@@ -32,6 +33,7 @@ use hyper::{Method, Request, Response};
 use kiban_runtime::http::{Body, Handler};
 use kiban_runtime::shutdown::Shutdown;
 
+use crate::custom::Table;
 use crate::kind::{KindId, well_known::ENDPOINTS as ENDPOINT_LISTS};
 use crate::registry::Cluster;
 use crate::status::ApiError;
@@ -62,6 +64,8 @@ struct Call {
     content_type: String,
     /// As whom the caller wants to be seen (`kubectl --as`): name and groups.
     impersonated: Option<(String, Vec<String>)>,
+    /// The custom kinds as they were when the request began.
+    customs: Arc<Table>,
     body: bytes::Bytes,
 }
 
@@ -83,7 +87,8 @@ impl Api {
     async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
         self.authorize(&request)?;
         let (head, incoming) = request.into_parts();
-        let mut route = path::parse(head.uri.path())?;
+        let customs = self.cluster.customs();
+        let mut route = path::parse(head.uri.path(), &customs)?;
         let mut params = Params::parse(head.uri.query().unwrap_or_default())?;
         if let Route::Resource { watch: true, .. } = route {
             params.watch = true;
@@ -99,6 +104,7 @@ impl Api {
             user_agent: header("user-agent"),
             content_type: header("content-type"),
             impersonated: impersonated(&head.headers),
+            customs,
             body,
         };
         // A watch on one object is a watch on a list of one.
@@ -129,7 +135,7 @@ impl Api {
                 let _ = other;
                 Err(ApiError::method_not_allowed())
             }
-            other => self.documents.answer(&other, &call.accept),
+            other => self.documents.answer(&other, &call.accept, &call.customs),
         }
     }
 
@@ -139,7 +145,7 @@ impl Api {
             return Err(ApiError::method_not_allowed());
         }
         let method = call.method.clone();
-        let old = deprecated(target.kind);
+        let old = [deprecated(target.kind).to_vec(), custom::warnings(&call.customs, target.kind)].concat();
         let answer = match (method, named) {
             (Method::GET, false) if call.params.watch => self.watch(&target, &call).await,
             (Method::GET, false) => self.blocking(move |api| api.list(&target, &call)).await,
@@ -151,7 +157,7 @@ impl Api {
             (Method::DELETE, false) => self.blocking(move |api| api.delete_all(&target, &call)).await,
             _ => Err(ApiError::method_not_allowed()),
         };
-        answer.map(|response| respond::warn(response, old))
+        answer.map(|response| respond::warn(response, &old))
     }
 
     /// Runs work that may take longer than an async thread should be held.

@@ -18,6 +18,7 @@ use crate::store::{Change, State};
 pub mod budgets;
 pub mod cronjobs;
 pub mod daemons;
+pub mod definitions;
 pub mod endpoints;
 pub mod events;
 pub mod garbage;
@@ -73,6 +74,11 @@ pub trait Controller: Send {
     /// Kinds whose changes wake it.
     fn watches(&self) -> Vec<KindId>;
 
+    /// It is woken by every custom kind too, whenever that comes.
+    fn watches_custom(&self) -> bool {
+        false
+    }
+
     /// Which items a change is about.
     fn wakes(&mut self, state: &State, change: &Change, items: &mut Vec<Item>);
 
@@ -88,6 +94,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(namespaces::Namespaces::default()),
         Box::new(garbage::Garbage),
+        Box::new(definitions::Definitions),
         Box::new(cronjobs::CronJobs),
         Box::new(jobs::Jobs::default()),
         Box::new(rollout::Deployments),

@@ -14,6 +14,7 @@ use crate::controllers::{Again, Controller, Ctx, Item};
 use crate::kind::KindId;
 use crate::registry::Cluster;
 use crate::status::ApiError;
+use crate::store::{Change, State};
 
 /// First and last wait before a failed item is tried again (client-go's rate limiter: 5 ms doubling).
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
@@ -31,6 +32,12 @@ struct Worker {
     failures: BTreeMap<Item, u32>,
 }
 
+impl Worker {
+    fn hears(&self, kind: KindId) -> bool {
+        self.watches.contains(&kind) || (kind.is_custom() && self.controller.watches_custom())
+    }
+}
+
 /// Runs controllers over a cluster.
 pub struct Engine {
     cluster: Cluster,
@@ -41,6 +48,8 @@ pub struct Engine {
     timers: BTreeSet<(Timestamp, usize, Item)>,
     /// The earliest timer of each worker's item, so that a later one does not pile up beside it.
     armed: BTreeMap<(usize, Item), Timestamp>,
+    /// The table of custom kinds that the cursors follow.
+    customs: u64,
     fast: bool,
 }
 
@@ -54,8 +63,15 @@ impl Engine {
         let workers: Vec<_> = controllers.into_iter().map(worker).collect();
         let cursors: BTreeMap<KindId, u64> =
             workers.iter().flat_map(|w| &w.watches).map(|kind| (*kind, 0)).collect();
-        let mut engine =
-            Self { cluster, workers, cursors, timers: BTreeSet::new(), armed: BTreeMap::new(), fast };
+        let mut engine = Self {
+            cluster,
+            workers,
+            cursors,
+            timers: BTreeSet::new(),
+            armed: BTreeMap::new(),
+            customs: 0,
+            fast,
+        };
         let kinds: Vec<_> = engine.cursors.keys().copied().collect();
         engine.relist(&kinds);
         engine
@@ -70,25 +86,44 @@ impl Engine {
         for kind in outrun {
             self.cursors.insert(*kind, state.revision);
         }
-        let mut items = Vec::new();
         for kind in self.cursors.keys() {
-            for object in state.objects(*kind).values() {
-                let change = crate::store::Change {
-                    revision: object.revision,
-                    old: None,
-                    new: object.clone(),
-                    deleted: false,
-                };
-                for worker in self.workers.iter_mut().filter(|w| w.watches.contains(kind)) {
-                    worker.controller.wakes(&state, &change, &mut items);
-                    worker.ready.extend(items.drain(..));
-                }
+            Self::list(&mut self.workers, &state, *kind);
+        }
+    }
+
+    /// Wakes the controllers for every object of a kind.
+    fn list(workers: &mut [Worker], state: &State, kind: KindId) {
+        let mut items = Vec::new();
+        for object in state.objects(kind).values() {
+            let change = Change { revision: object.revision, old: None, new: object.clone(), deleted: false };
+            for worker in workers.iter_mut().filter(|w| w.hears(kind)) {
+                worker.controller.wakes(state, &change, &mut items);
+                worker.ready.extend(items.drain(..));
+            }
+        }
+    }
+
+    /// Begins to read the logs of custom kinds that came, and ends with those that went.
+    fn follow_customs(&mut self) {
+        let table = self.cluster.customs();
+        if table.revision == self.customs || !self.workers.iter().any(|w| w.controller.watches_custom()) {
+            return;
+        }
+        self.customs = table.revision;
+        let kept: BTreeSet<KindId> = table.kept().collect();
+        self.cursors.retain(|kind, _| !kind.is_custom() || kept.contains(kind));
+        let state = self.cluster.snapshot();
+        for kind in kept {
+            if let std::collections::btree_map::Entry::Vacant(place) = self.cursors.entry(kind) {
+                place.insert(state.revision);
+                Self::list(&mut self.workers, &state, kind);
             }
         }
     }
 
     /// Reads the logs and fills the queues; says whether anything is ready.
     fn pump(&mut self, now: Timestamp) -> bool {
+        self.follow_customs();
         let state = self.cluster.snapshot();
         let mut outrun = Vec::new();
         let mut items = Vec::new();
@@ -99,7 +134,7 @@ impl Engine {
             };
             for change in &changes {
                 *cursor = change.revision;
-                for worker in self.workers.iter_mut().filter(|w| w.watches.contains(kind)) {
+                for worker in self.workers.iter_mut().filter(|w| w.hears(*kind)) {
                     worker.controller.wakes(&state, change, &mut items);
                     worker.ready.extend(items.drain(..));
                 }
@@ -181,8 +216,14 @@ impl Engine {
 
     /// Runs until `stop` turns true; to be called on a thread of its own.
     pub fn run(&mut self, runtime: &tokio::runtime::Handle, mut stop: watch::Receiver<bool>) {
-        let mut logs: Vec<_> = self.cursors.keys().map(|k| self.cluster.store().subscribe(*k)).collect();
+        let subscribe = |engine: &Self| -> Vec<_> {
+            engine.cursors.keys().map(|k| engine.cluster.store().subscribe(*k)).collect()
+        };
+        let (mut logs, mut customs) = (subscribe(self), self.customs);
         while !*stop.borrow() {
+            if customs != self.customs {
+                (logs, customs) = (subscribe(self), self.customs);
+            }
             for log in &mut logs {
                 log.borrow_and_update();
             }

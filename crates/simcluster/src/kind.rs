@@ -1,11 +1,15 @@
 //! Kinds by small number: the one table that every generic handler reads.
+//!
+//! Built-in kinds are the rows of the type table. A custom kind gets a number a served version, and one under
+//! which its objects are kept, whatever their version. These names are interned once a process and stay: they
+//! are not what is served (which is [`crate::custom`]'s, a cluster's own), only what numbers mean.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
-use kiban_schema::table::{Kind, Schema};
+use kiban_schema::table::{Kind, Schema, TypeId};
 
-/// Index of a built-in kind that can be stored or posted.
+/// Index of a kind that can be stored or posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KindId(pub u16);
 
@@ -28,7 +32,25 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 impl KindId {
     /// The table row of this kind.
     pub fn info(self) -> &'static Kind {
-        &Schema::builtin().kinds[usize::from(self.0)]
+        match Schema::builtin().kinds.get(usize::from(self.0)) {
+            Some(kind) => kind,
+            None => self.interned().map_or(&NOTHING, |i| &i.info),
+        }
+    }
+
+    /// A CustomResourceDefinition made it.
+    pub fn is_custom(self) -> bool {
+        usize::from(self.0) >= kind_count()
+    }
+
+    /// The kind under which objects are kept: of a custom kind, one for all its versions.
+    pub fn kept(self) -> KindId {
+        self.interned().map_or(self, |i| i.kept)
+    }
+
+    fn interned(self) -> Option<&'static Interned> {
+        let at = usize::from(self.0).checked_sub(kind_count())?;
+        NAMES.read().unwrap_or_else(PoisonError::into_inner).all.get(at).copied()
     }
 
     /// `v1` or `apps/v1`.
@@ -58,12 +80,83 @@ impl KindId {
     }
 }
 
+/// What a number of a custom kind means.
+struct Interned {
+    info: Kind,
+    kept: KindId,
+}
+
+#[derive(Default)]
+struct Names {
+    all: Vec<&'static Interned>,
+    by_name: HashMap<CustomName, KindId>,
+}
+
+static NAMES: LazyLock<RwLock<Names>> = LazyLock::new(RwLock::default);
+
+/// What no number means.
+static NOTHING: LazyLock<Kind> = LazyLock::new(|| kind_of(&CustomName::default()));
+
+/// The names by which a version of a custom kind is told from others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct CustomName {
+    /// API group.
+    pub group: String,
+    /// Version; empty for the kind under which objects are kept.
+    pub version: String,
+    /// Plural in URLs.
+    pub plural: String,
+    /// CamelCase kind.
+    pub kind: String,
+    /// Objects live in a namespace.
+    pub namespaced: bool,
+    /// Subresources that are served.
+    pub subresources: Vec<&'static str>,
+}
+
+/// The number of a custom kind, always the same for the same names; `None` when all are given out.
+pub fn custom_kind(name: &CustomName) -> Option<KindId> {
+    let found = |names: &Names| names.by_name.get(name).copied();
+    if let Some(id) = found(&NAMES.read().unwrap_or_else(PoisonError::into_inner)) {
+        return Some(id);
+    }
+    let unversioned = CustomName { version: String::new(), subresources: Vec::new(), ..name.clone() };
+    let kept = if *name == unversioned { None } else { Some(custom_kind(&unversioned)?) };
+    let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(id) = found(&names) {
+        return Some(id);
+    }
+    // The last number is what an unknown kind has.
+    let id = u16::try_from(kind_count() + names.all.len()).ok().filter(|id| *id < u16::MAX).map(KindId)?;
+    names.all.push(Box::leak(Box::new(Interned { info: kind_of(name), kept: kept.unwrap_or(id) })));
+    names.by_name.insert(name.clone(), id);
+    Some(id)
+}
+
+fn kind_of(name: &CustomName) -> Kind {
+    const VERBS: [&str; 8] =
+        ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    Kind {
+        group: name.group.clone(),
+        version: name.version.clone(),
+        kind: name.kind.clone(),
+        plural: name.plural.clone(),
+        singular: String::new(),
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        namespaced: name.namespaced,
+        verbs: VERBS.map(str::to_owned).to_vec(),
+        subresources: name.subresources.iter().map(|s| (*s).to_owned()).collect(),
+        type_id: TypeId(u32::MAX),
+    }
+}
+
 /// `v1` for the core group, `group/version` otherwise.
 pub fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-/// How many kinds there are: the length of every per-kind table.
+/// How many built-in kinds there are: the length of their tables.
 pub fn kind_count() -> usize {
     Schema::builtin().kinds.len()
 }
@@ -120,6 +213,11 @@ well_known! {
     LEASE = "coordination.k8s.io" "Lease";
     PRIORITY_CLASS = "scheduling.k8s.io" "PriorityClass";
     STORAGE_CLASS = "storage.k8s.io" "StorageClass";
+    DEFINITION = "apiextensions.k8s.io" "CustomResourceDefinition";
+    ROLE = "rbac.authorization.k8s.io" "Role";
+    CLUSTER_ROLE = "rbac.authorization.k8s.io" "ClusterRole";
+    ROLE_BINDING = "rbac.authorization.k8s.io" "RoleBinding";
+    CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io" "ClusterRoleBinding";
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 pub mod api;
 pub mod bootstrap;
 pub mod controllers;
+pub mod custom;
 pub mod engine;
 pub mod kind;
 pub mod logs;

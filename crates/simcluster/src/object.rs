@@ -189,6 +189,24 @@ impl Stored {
         serde_json::from_slice(&self.json).unwrap_or(Value::Null)
     }
 
+    /// The same object under another number of its kind.
+    pub fn as_kind(&self, kind: KindId) -> Self {
+        Self {
+            kind,
+            key: self.key.clone(),
+            uid: self.uid.clone(),
+            revision: self.revision,
+            created: self.created,
+            labels: self.labels.clone(),
+            owners: self.owners.clone(),
+            fields: self.fields.clone(),
+            deleting: self.deleting,
+            finalizers: self.finalizers,
+            pod: self.pod,
+            json: self.json.clone(),
+        }
+    }
+
     /// The value of a label.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.labels.binary_search_by(|(k, _)| (**k).cmp(key)).ok().map(|i| &*self.labels[i].1)

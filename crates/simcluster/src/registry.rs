@@ -5,6 +5,7 @@
 
 mod admit;
 mod bind;
+mod custom;
 mod delete;
 mod identity;
 #[cfg(test)]
@@ -23,7 +24,8 @@ pub use bind::bind_pod;
 pub use delete::{DeleteOptions, Deleted, Propagation};
 
 use crate::controllers::events;
-use crate::kind::KindId;
+use crate::custom::{Customs, Table};
+use crate::kind::{KindId, kind_count, well_known::DEFINITION};
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
 use crate::store::{State, Store, Write};
@@ -56,7 +58,7 @@ pub enum Part {
 }
 
 impl Part {
-    fn subresource(self) -> &'static str {
+    pub(crate) fn subresource(self) -> &'static str {
         match self {
             Self::Main => "",
             Self::Status => "status",
@@ -92,6 +94,7 @@ struct Inner {
     rng: Mutex<Rng>,
     allocations: Mutex<admit::Allocations>,
     events: Mutex<events::Names>,
+    customs: Customs,
 }
 
 /// The default for how often a write starts again because another one came first. A writer that
@@ -117,18 +120,38 @@ impl Cluster {
 
     fn with_store(store: Store, clock: Arc<dyn Clock>, seed: u64) -> Self {
         let allocations = Mutex::new(admit::Allocations::of(&store.snapshot()));
+        let customs = Customs::of(&store.snapshot(), &store);
         Self(Arc::new(Inner {
             store,
             clock,
             rng: Mutex::new(Rng::new(seed)),
             allocations,
             events: Mutex::default(),
+            customs,
         }))
     }
 
     /// The store, for reading.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// The custom kinds as they are now.
+    pub fn customs(&self) -> Arc<Table> {
+        self.0.customs.table()
+    }
+
+    /// Every kind that objects are kept under: the built-in ones, and the custom ones of this cluster.
+    pub fn kinds(&self) -> Vec<KindId> {
+        let builtin = (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId);
+        builtin.chain(self.customs().kept()).collect()
+    }
+
+    /// What follows from a write, once it is stored.
+    fn wrote(&self, kind: KindId, key: &Key) {
+        if kind == *DEFINITION {
+            self.0.customs.follow(key, &self.0.store);
+        }
     }
 
     /// The current time.
@@ -212,6 +235,9 @@ impl Cluster {
         if self.get(kind, &key).is_some() {
             return Err(ApiError::already_exists(kind, &key.name));
         }
+        if kind.is_custom() {
+            return self.create_custom(kind, &key, value, applied, actor);
+        }
         defaults::apply(&info.group, &info.kind, &mut value);
         ssa::normalize(Schema::builtin(), info.type_id, &mut value);
         if !applied {
@@ -228,6 +254,7 @@ impl Cluster {
             return Ok(unsaved(kind, &value, None));
         }
         let made = self.0.store.commit(kind, &key, 0, Write::Put(value));
+        self.wrote(kind, &key);
         made.ok_or_else(|| {
             self.give_back(taken);
             ApiError::already_exists(kind, &key.name)
@@ -268,6 +295,9 @@ impl Cluster {
             Desired::Applied(v) => (v, true),
         };
         identity::keep(kind, live, old, &mut value)?;
+        if kind.is_custom() {
+            return self.update_custom(attempt, value, applied);
+        }
         // What these subresources take is an object as a client writes it.
         if matches!(part, Part::Main | Part::Sub("ephemeralcontainers" | "resize")) {
             defaults::apply(&info.group, &info.kind, &mut value);
@@ -321,6 +351,7 @@ impl Cluster {
         let finished = identity::is_finished(kind, &value);
         let write = if finished { Write::Remove(value) } else { Write::Put(value) };
         let done = self.0.store.commit(kind, &live.key, live.revision, write);
+        self.wrote(kind, &live.key);
         match &done {
             Some(gone) if finished => self.release(kind, gone),
             Some(new) => self.release_unused(kind, old, new),

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -24,6 +24,9 @@ use crate::object::{Key, Stored};
 /// at once must not outrun a watcher that keeps up.
 const LOG_BYTES: usize = 64 << 20;
 
+/// The same for a custom kind, of which there may be many.
+const CUSTOM_LOG_BYTES: usize = 8 << 20;
+
 /// The smallest number of entries that a log keeps whatever their size.
 const LOG_MIN_ENTRIES: usize = 1_000;
 
@@ -36,6 +39,8 @@ pub struct State {
     /// The last revision given out.
     pub revision: u64,
     kinds: Vec<Objects>,
+    /// Objects of custom kinds.
+    custom: OrdMap<KindId, Objects>,
     children: HashMap<Arc<str>, OrdSet<(KindId, Key)>>,
     by_node: HashMap<Box<str>, OrdSet<Key>>,
     uids: HashMap<Arc<str>, (KindId, Key)>,
@@ -49,7 +54,14 @@ impl State {
     /// All objects of a kind.
     pub fn objects(&self, kind: KindId) -> &Objects {
         static NONE: std::sync::LazyLock<Objects> = std::sync::LazyLock::new(Objects::new);
-        self.kinds.get(usize::from(kind.0)).unwrap_or(&NONE)
+        self.kinds.get(usize::from(kind.0)).or_else(|| self.custom.get(&kind)).unwrap_or(&NONE)
+    }
+
+    fn objects_mut(&mut self, kind: KindId) -> &mut Objects {
+        match self.kinds.get_mut(usize::from(kind.0)) {
+            Some(objects) => objects,
+            None => self.custom.entry(kind).or_default(),
+        }
     }
 
     /// One object.
@@ -93,7 +105,7 @@ impl State {
     }
 
     fn put(&mut self, object: &Arc<Stored>) -> Option<Arc<Stored>> {
-        let old = self.kinds[usize::from(object.kind.0)].insert(object.key.clone(), object.clone());
+        let old = self.objects_mut(object.kind).insert(object.key.clone(), object.clone());
         if let Some(old) = &old {
             self.unindex(old, Some(object));
         }
@@ -102,7 +114,10 @@ impl State {
     }
 
     fn take(&mut self, kind: KindId, key: &Key) -> Option<Arc<Stored>> {
-        let old = self.kinds[usize::from(kind.0)].remove(key)?;
+        let old = self.objects_mut(kind).remove(key)?;
+        if self.custom.get(&kind).is_some_and(OrdMap::is_empty) {
+            self.custom.remove(&kind);
+        }
         self.unindex(&old, None);
         Some(old)
     }
@@ -209,6 +224,8 @@ pub struct TooOld {
 pub struct Store {
     state: RwLock<State>,
     logs: Vec<Log>,
+    /// Logs of custom kinds, from when they are first asked for or written to.
+    custom: RwLock<BTreeMap<KindId, Arc<Log>>>,
 }
 
 impl Default for Store {
@@ -234,13 +251,37 @@ impl Store {
     /// The same with logs of another size.
     pub(crate) fn with_logs(state: State, max_bytes: usize, min_entries: usize) -> Self {
         let start = state.revision;
-        let log = |_| Log {
-            entries: RwLock::new(Entries { dropped: start, ..Entries::default() }),
-            last: watch::Sender::new(start),
-            max_bytes,
-            min_entries,
-        };
-        Self { logs: (0..kind_count()).map(log).collect(), state: RwLock::new(state) }
+        let log = |_| Log::starting(start, max_bytes, min_entries);
+        Self {
+            logs: (0..kind_count()).map(log).collect(),
+            custom: RwLock::default(),
+            state: RwLock::new(state),
+        }
+    }
+
+    /// Works on a kind's log. The state's lock may be held by the caller.
+    fn log<T>(&self, kind: KindId, start: impl FnOnce() -> u64, work: impl FnOnce(&Log) -> T) -> T {
+        if let Some(log) = self.logs.get(usize::from(kind.0)) {
+            return work(log);
+        }
+        let found = self.custom.read().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned();
+        let log = found.unwrap_or_else(|| {
+            let start = start();
+            let mut logs = self.custom.write().unwrap_or_else(PoisonError::into_inner);
+            logs.entry(kind)
+                .or_insert_with(|| Arc::new(Log::starting(start, CUSTOM_LOG_BYTES, LOG_MIN_ENTRIES)))
+                .clone()
+        });
+        work(&log)
+    }
+
+    /// Ends a custom kind's log, and with it the watches that read it.
+    pub(crate) fn forget(&self, kind: KindId) {
+        self.custom.write().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+
+    fn revision(&self) -> u64 {
+        self.with(|s| s.revision)
     }
 
     /// The current state; cheap.
@@ -276,7 +317,8 @@ impl Store {
         }
         // Under the state's lock, so that logs are in revision order and a reader that took its
         // snapshot at revision R finds every later change after R.
-        self.logs[usize::from(kind.0)].push(Change { revision, old, new: new.clone(), deleted });
+        let change = Change { revision, old, new: new.clone(), deleted };
+        self.log(kind, || revision - 1, |log| log.push(change));
         Some(new)
     }
 
@@ -285,21 +327,30 @@ impl Store {
     /// # Errors
     /// [`TooOld`] when changes after `after` have been dropped.
     pub fn changes(&self, kind: KindId, after: u64, max: usize) -> Result<Vec<Change>, TooOld> {
-        self.logs[usize::from(kind.0)].read(after, max)
+        self.log(kind, || self.revision(), |log| log.read(after, max))
     }
 
     /// Wakes whenever the kind's log grows; the value is the log's last revision.
     pub fn subscribe(&self, kind: KindId) -> watch::Receiver<u64> {
-        self.logs[usize::from(kind.0)].last.subscribe()
+        self.log(kind, || self.revision(), |log| log.last.subscribe())
     }
 
     /// Share of the log (0 to 1) that a reader at `after` has yet to read: how close it is to 410.
     pub fn lag(&self, kind: KindId, after: u64) -> f64 {
-        self.logs[usize::from(kind.0)].lag(after)
+        self.log(kind, || self.revision(), |log| log.lag(after))
     }
 }
 
 impl Log {
+    fn starting(start: u64, max_bytes: usize, min_entries: usize) -> Self {
+        Self {
+            entries: RwLock::new(Entries { dropped: start, ..Entries::default() }),
+            last: watch::Sender::new(start),
+            max_bytes,
+            min_entries,
+        }
+    }
+
     fn push(&self, change: Change) {
         let revision = change.revision;
         {

@@ -4,6 +4,7 @@
 mod acceptance;
 mod basics;
 mod charts;
+mod custom;
 mod kinds;
 mod python_client;
 mod removal;

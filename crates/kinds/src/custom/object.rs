@@ -108,7 +108,7 @@ fn set_generation(object: &mut Value, generation: i64) {
 /// What speaks against storing a new object.
 pub fn validate_create(rules: &Rules<'_>, object: &Value) -> Vec<Cause> {
     let mut out = Causes::default();
-    meta::create(&At::root(object), Some(rules.namespaced), meta::Names::Subdomain, &mut out);
+    meta::create_any(&At::root(object), Some(rules.namespaced), meta::Names::Subdomain, &mut out);
     for cause in values::validate(object, rules.schema) {
         out.add(cause);
     }
@@ -121,7 +121,7 @@ pub fn validate_create(rules: &Rules<'_>, object: &Value) -> Vec<Cause> {
 /// change is not held against it.
 pub fn validate_update(rules: &Rules<'_>, old: &Value, new: &Value) -> Vec<Cause> {
     let mut out = Causes::default();
-    meta::update(old, &At::root(new), true, &mut out);
+    meta::update_any(old, &At::root(new), true, &mut out);
     let found = values::validate(new, rules.schema);
     if !found.is_empty() {
         for cause in ratcheted(found, old, new) {
@@ -140,7 +140,7 @@ pub fn validate_update(rules: &Rules<'_>, old: &Value, new: &Value) -> Vec<Cause
 /// What speaks against the status that `new` brings.
 pub fn validate_status(rules: &Rules<'_>, old: &Value, new: &Value) -> Vec<Cause> {
     let mut out = Causes::default();
-    meta::update(old, &At::root(new), true, &mut out);
+    meta::update_any(old, &At::root(new), true, &mut out);
     if let (Some(node), Some(status)) = (rules.schema.properties.get("status"), new.get("status")) {
         let root = Path::ROOT;
         values::validate_at(status, node, &root.child("status"), &mut out);

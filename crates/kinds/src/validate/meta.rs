@@ -40,8 +40,14 @@ impl Names {
     }
 }
 
-/// Metadata of a new object. `namespaced` is unknown for kinds that are not built in.
+/// Metadata of a new object of a built-in kind. `namespaced` is unknown for kinds that are not built in.
 pub(crate) fn create(object: &At<'_, '_>, namespaced: Option<bool>, names: Names, out: &mut Causes) {
+    create_any(object, namespaced, names, out);
+    kube_finalizers(&object.get("metadata").get("finalizers"), out);
+}
+
+/// Metadata of any new object: finalizers may have any name.
+pub(crate) fn create_any(object: &At<'_, '_>, namespaced: Option<bool>, names: Names, out: &mut Causes) {
     let meta = object.get("metadata");
     let generate = meta.get("generateName");
     if !generate.is_empty() {
@@ -58,7 +64,6 @@ pub(crate) fn create(object: &At<'_, '_>, namespaced: Option<bool>, names: Names
     parts(&meta, out);
     let finalizers = meta.get("finalizers");
     finalizer_list(&finalizers, out);
-    kube_finalizers(&finalizers, out);
 }
 
 fn namespace(at: &At<'_, '_>, namespaced: Option<bool>, out: &mut Causes) {
@@ -76,8 +81,15 @@ fn parts(meta: &At<'_, '_>, out: &mut Causes) {
     owner_references(&meta.get("ownerReferences"), out);
 }
 
-/// Metadata of an object that takes an old one's place. `conditional` kinds demand a resourceVersion.
+/// Metadata of an object of a built-in kind that takes an old one's place. `conditional` kinds demand a
+/// resourceVersion.
 pub(crate) fn update(old: &Value, new: &At<'_, '_>, conditional: bool, out: &mut Causes) {
+    update_any(old, new, conditional, out);
+    kube_finalizers(&new.get("metadata").get("finalizers"), out);
+}
+
+/// The same of any object: finalizers may have any name.
+pub(crate) fn update_any(old: &Value, new: &At<'_, '_>, conditional: bool, out: &mut Causes) {
     let meta = new.get("metadata");
     let before = field(old, "metadata");
     let finalizers = meta.get("finalizers");
@@ -99,7 +111,6 @@ pub(crate) fn update(old: &Value, new: &At<'_, '_>, conditional: bool, out: &mut
         immutable(field(before, name), &meta.get(name), out);
     }
     parts(&meta, out);
-    kube_finalizers(&finalizers, out);
 }
 
 /// A field that keeps its first value.

@@ -7,7 +7,7 @@ use super::cause::Causes;
 use super::meta::Names;
 use super::net::canonical_ip;
 use super::{
-    Change, admission, apps, batch, claim, cluster, config, limits, networking, pod, pod_update, policy,
+    Change, admission, apps, batch, claim, cluster, config, limits, meta, networking, pod, pod_update, policy,
     rbac, service, storage,
 };
 
@@ -32,6 +32,26 @@ pub(crate) struct Row {
     change: Change,
     /// Checks of a status.
     pub(crate) status: Change,
+}
+
+type MetaCreate = fn(&At<'_, '_>, Option<bool>, Names, &mut Causes);
+type MetaUpdate = fn(&Value, &At<'_, '_>, bool, &mut Causes);
+
+impl Row {
+    /// Kinds that extend the API take any name for a finalizer.
+    fn extends_the_api(&self) -> bool {
+        matches!(self.group, "apiextensions.k8s.io" | "apiregistration.k8s.io")
+    }
+
+    /// The check of a new object's metadata.
+    pub(crate) fn meta_create(&self) -> MetaCreate {
+        if self.extends_the_api() { meta::create_any } else { meta::create }
+    }
+
+    /// The check of metadata that takes an old one's place.
+    pub(crate) fn meta_update(&self) -> MetaUpdate {
+        if self.extends_the_api() { meta::update_any } else { meta::update }
+    }
 }
 
 fn anything(_: &At<'_, '_>, _: &mut Causes) {}

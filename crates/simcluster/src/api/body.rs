@@ -10,7 +10,7 @@ use kiban_schema::table::Schema;
 use kiban_schema::{proto, strict};
 use serde_json::Value;
 
-use super::Call;
+use super::{Call, custom};
 use crate::kind::KindId;
 use crate::status::ApiError;
 
@@ -58,7 +58,19 @@ pub(super) fn media_type(content_type: &str) -> &str {
 pub(super) fn object(call: &Call, kind: KindId) -> Result<Decoded, ApiError> {
     let document = plain(call, Some(kind))?;
     expect_kind(&document.value, kind)?;
-    check(document, kind, &call.params.field_validation)
+    check_of(call, document, kind)
+}
+
+/// [`check`] for a body of this request, whose kind may be a custom one.
+pub(super) fn check_of(call: &Call, document: Document, kind: KindId) -> Result<Decoded, ApiError> {
+    let validation = call.params.field_validation.as_str();
+    match call.customs.version(kind) {
+        Some(version) => {
+            check_validation(validation)?;
+            custom::check(version, document, validation)
+        }
+        None => check(document, kind, validation),
+    }
 }
 
 /// Decodes a body to plain JSON; `kind` is what a protobuf body that does not say is taken for.
@@ -111,16 +123,7 @@ fn expect_kind(value: &Value, kind: KindId) -> Result<(), ApiError> {
 
 /// Holds a document to its type: wrong types are refused, unknown fields refused, warned of or dropped.
 pub(super) fn check(document: Document, kind: KindId, validation: &str) -> Result<Decoded, ApiError> {
-    if !matches!(validation, "" | "Ignore" | "Warn" | "Strict") {
-        let text = format!(
-            "Unsupported value: \"{validation}\": supported values: \"Ignore\", \"Warn\", \"Strict\""
-        );
-        return Err(ApiError::new(422, "Invalid", format!("fieldValidation: {text}")).cause(
-            "FieldValueNotSupported",
-            text,
-            Some("fieldValidation"),
-        ));
-    }
+    check_validation(validation)?;
     let info = kind.info();
     let refused = |e: &strict::DecodeError| {
         ApiError::bad_request(strict::cannot_be_handled(&info.kind, &info.version, e))
@@ -131,4 +134,17 @@ pub(super) fn check(document: Document, kind: KindId, validation: &str) -> Resul
     }
     let warnings = if validation == "Ignore" { Vec::new() } else { decoded.findings };
     Ok(Decoded { value: decoded.value, warnings })
+}
+
+fn check_validation(validation: &str) -> Result<(), ApiError> {
+    if matches!(validation, "" | "Ignore" | "Warn" | "Strict") {
+        return Ok(());
+    }
+    let text =
+        format!("Unsupported value: \"{validation}\": supported values: \"Ignore\", \"Warn\", \"Strict\"");
+    Err(ApiError::new(422, "Invalid", format!("fieldValidation: {text}")).cause(
+        "FieldValueNotSupported",
+        text,
+        Some("fieldValidation"),
+    ))
 }

@@ -2,8 +2,8 @@
 //!
 //! Contract: apidiscovery.k8s.io/v2 for today's clients, the older lists for the others.
 
-use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 use hyper::Response;
@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha512};
 use super::path::Route;
 use super::respond::{self, Accept};
 use super::swagger;
+use crate::custom::{Table, Version, priority};
 use crate::kind::api_version;
 use crate::status::ApiError;
 
@@ -44,12 +45,17 @@ static GROUPS: LazyLock<Vec<(String, Vec<String>)>> = LazyLock::new(|| {
 
 impl Documents {
     /// Answers a discovery path.
-    pub(super) fn answer(&self, route: &Route, accept: &Accept) -> Result<Response<Body>, ApiError> {
+    pub(super) fn answer(
+        &self,
+        route: &Route,
+        accept: &Accept,
+        customs: &Table,
+    ) -> Result<Response<Body>, ApiError> {
         match (route, accept.aggregated) {
-            (Route::Root, _) => Ok(respond::value(200, &json!({"paths": root()}))),
+            (Route::Root, _) => Ok(respond::value(200, &json!({"paths": root(customs)}))),
             (Route::Version, _) => Ok(respond::value(200, &version())),
-            (Route::CoreVersions, Some(v)) => Ok(aggregated(v, true)),
-            (Route::Groups, Some(v)) => Ok(aggregated(v, false)),
+            (Route::CoreVersions, Some(v)) => Ok(aggregated(v, true, customs)),
+            (Route::Groups, Some(v)) => Ok(aggregated(v, false, customs)),
             (Route::CoreVersions, None) => Ok(respond::value(
                 200,
                 &json!({
@@ -58,37 +64,32 @@ impl Documents {
                 }),
             )),
             (Route::Groups, None) => {
-                let groups: Vec<_> = named_groups().map(|(g, versions)| group(g, versions)).collect();
+                let groups: Vec<_> =
+                    named_groups(customs).iter().map(|(g, versions)| group(g, versions)).collect();
                 Ok(respond::value(
                     200,
                     &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}),
                 ))
             }
             (Route::Group(name), _) => {
+                let groups = named_groups(customs);
                 let (name, versions) =
-                    named_groups().find(|(g, _)| g == name).ok_or_else(ApiError::no_route)?;
+                    groups.iter().find(|(g, _)| g == name).ok_or_else(ApiError::no_route)?;
                 let mut one = group(name, versions);
                 one["kind"] = "APIGroup".into();
                 one["apiVersion"] = "v1".into();
                 Ok(respond::value(200, &one))
             }
-            (Route::GroupVersion(group, version), _) => resource_list(group, version),
+            (Route::GroupVersion(group, version), _) => resource_list(group, version, customs),
             (Route::Swagger, _) => Ok(self.swagger(accept.swagger_proto)),
-            (Route::OpenApiIndex, _) => Ok(respond::json(200, self.index())),
+            (Route::OpenApiIndex, _) => Ok(respond::value(200, &index(customs))),
             (Route::OpenApi(group, version), _) => self
                 .openapi(group, version)
+                .or_else(|| custom_openapi(group, version, customs))
                 .map(|bytes| respond::json(200, bytes))
                 .ok_or_else(ApiError::no_route),
             _ => Err(ApiError::no_route()),
         }
-    }
-
-    /// The index names each document's content; only the release decides it, so its hash is one name.
-    fn index(&self) -> Bytes {
-        self.kept("index", || {
-            serde_json::to_vec(&openapi::index(Schema::builtin(), content_hash)).ok()
-        })
-        .unwrap_or_default()
     }
 
     fn swagger(&self, proto: bool) -> Response<Body> {
@@ -136,10 +137,10 @@ fn content_hash(group: &str, version: &str) -> String {
 }
 
 /// Every path that is served and stands for itself, as `/` lists them.
-fn root() -> Vec<String> {
+fn root(customs: &Table) -> Vec<String> {
     let fixed = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
     let mut paths: Vec<String> = fixed.iter().map(|p| (*p).to_owned()).collect();
-    for (group, versions) in GROUPS.iter() {
+    for (group, versions) in &groups(customs) {
         if !group.is_empty() {
             paths.push(format!("/apis/{group}"));
         }
@@ -147,6 +148,8 @@ fn root() -> Vec<String> {
     }
     let versions = Schema::builtin().group_versions().into_iter();
     paths.extend(versions.map(|(g, v)| format!("/openapi/v3/{}", openapi::path_of(g, v))));
+    let versions = customs.served().map(|v| (&v.info.group, &v.info.version)).collect::<BTreeSet<_>>();
+    paths.extend(versions.iter().map(|(g, v)| format!("/openapi/v3/{}", openapi::path_of(g, v))));
     paths.sort();
     paths
 }
@@ -165,12 +168,58 @@ fn version() -> Value {
     })
 }
 
-fn named_groups() -> impl Iterator<Item = (&'static str, &'static [String])> {
-    GROUPS.iter().filter(|(g, _)| !g.is_empty()).map(|(g, v)| (g.as_str(), v.as_slice()))
+/// Groups with their versions, the built-in ones first.
+fn groups(customs: &Table) -> Vec<(String, Vec<String>)> {
+    let mut groups = GROUPS.clone();
+    for info in customs.served().map(|v| &v.info) {
+        match groups.iter_mut().find(|(g, _)| *g == info.group) {
+            Some((_, versions)) if versions.contains(&info.version) => {}
+            Some((_, versions)) => versions.push(info.version.clone()),
+            None => groups.push((info.group.clone(), vec![info.version.clone()])),
+        }
+    }
+    let builtin = GROUPS.len();
+    groups[builtin..].sort();
+    for (_, versions) in &mut groups[builtin..] {
+        versions.sort_by_key(|v| std::cmp::Reverse(priority(v)));
+    }
+    groups
 }
 
-fn kinds_of<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Kind> + 'a {
-    Schema::builtin().kinds.iter().filter(move |k| k.group == group && k.version == version)
+fn named_groups(customs: &Table) -> Vec<(String, Vec<String>)> {
+    groups(customs).into_iter().filter(|(g, _)| !g.is_empty()).collect()
+}
+
+/// The index of OpenAPI documents: the built-in ones have one hash, those of custom kinds change with them.
+fn index(customs: &Table) -> Value {
+    let mut index = openapi::index(Schema::builtin(), content_hash);
+    for version in customs.served() {
+        let (group, version) = (&version.info.group, &version.info.version);
+        let path = openapi::path_of(group, version);
+        if index["paths"][&path].is_null() {
+            let url = format!("/openapi/v3/{path}?hash={}", customs.fingerprint(group, version));
+            index["paths"][&path] = json!({"serverRelativeURL": url});
+        }
+    }
+    index
+}
+
+/// The document of a group version that custom kinds make up. It is not kept: clients keep it by its hash.
+fn custom_openapi(group: &str, version: &str, customs: &Table) -> Option<Bytes> {
+    let own = |v: &&Arc<Version>| v.info.group == group && v.info.version == version;
+    let all: Vec<_> = customs.served().filter(own).cloned().collect();
+    let described: Vec<_> =
+        all.iter().map(|v| openapi::Described { kind: &v.info, schema: &v.document }).collect();
+    if described.is_empty() {
+        return None;
+    }
+    serde_json::to_vec(&openapi::custom_document(&described)).ok().map(Bytes::from)
+}
+
+fn kinds_of<'a>(group: &'a str, version: &'a str, customs: &'a Table) -> impl Iterator<Item = &'a Kind> + 'a {
+    let builtin = Schema::builtin().kinds.iter();
+    let all = builtin.chain(customs.served().map(|v| &v.info));
+    all.filter(move |k| k.group == group && k.version == version)
 }
 
 fn group(name: &str, versions: &[String]) -> Value {
@@ -201,9 +250,9 @@ fn subresource_verbs(sub: &str) -> Vec<&'static str> {
     }
 }
 
-fn resource_list(group: &str, version: &str) -> Result<Response<Body>, ApiError> {
+fn resource_list(group: &str, version: &str, customs: &Table) -> Result<Response<Body>, ApiError> {
     let mut resources = Vec::new();
-    for kind in kinds_of(group, version) {
+    for kind in kinds_of(group, version, customs) {
         let mut entry = json!({
             "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
             "kind": kind.kind, "verbs": kind.verbs,
@@ -245,8 +294,8 @@ fn served(kind: &Kind) -> impl Iterator<Item = &str> {
     kind.subresources.iter().map(String::as_str).filter(|s| super::subresource::is_served(s))
 }
 
-fn aggregated(version: &'static str, core: bool) -> Response<Body> {
-    let items: Vec<_> = GROUPS
+fn aggregated(version: &'static str, core: bool, customs: &Table) -> Response<Body> {
+    let items: Vec<_> = groups(customs)
         .iter()
         .filter(|(g, _)| g.is_empty() == core)
         .map(|(g, versions)| {
@@ -255,7 +304,7 @@ fn aggregated(version: &'static str, core: bool) -> Response<Body> {
                 .map(|v| {
                     json!({
                         "version": v, "freshness": "Current",
-                        "resources": kinds_of(g, v).map(aggregated_resource).collect::<Vec<_>>(),
+                        "resources": kinds_of(g, v, customs).map(aggregated_resource).collect::<Vec<_>>(),
                     })
                 })
                 .collect();

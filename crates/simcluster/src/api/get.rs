@@ -4,7 +4,7 @@ use hyper::Response;
 use kiban_runtime::http::Body;
 
 use super::path::Target;
-use super::{Api, Call, respond, twin};
+use super::{Api, Call, custom, respond, twin};
 use crate::kind::KindId;
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -24,7 +24,7 @@ impl Api {
 
     pub(super) fn find(&self, kind: KindId, key: &Key) -> Result<std::sync::Arc<Stored>, ApiError> {
         let found = self.cluster.get(twin::kept_kind(kind), key);
-        found.map(|o| twin::view(kind, o)).ok_or_else(|| ApiError::not_found(kind, &key.name))
+        found.map(|o| custom::view(&self.cluster.customs(), kind, o)).ok_or_else(|| ApiError::not_found(kind, &key.name))
     }
 
     pub(super) fn respond(
@@ -34,6 +34,7 @@ impl Api {
         call: &Call,
     ) -> Result<Response<Body>, ApiError> {
         let include = respond::include(&call.params.include_object)?;
-        Ok(respond::object(code, object, &call.accept.form, include, self.cluster.now()))
+        let columns = call.customs.version(object.kind).map(|v| &v.columns);
+        Ok(respond::object(code, object, &call.accept.form, include, self.cluster.now(), columns))
     }
 }

@@ -3,6 +3,7 @@
 //! Contract: Kubernetes apiserver/pkg/storage/continue.go and
 //! apimachinery/pkg/apis/meta/internalversion/validation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -10,16 +11,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Bytes, BytesMut};
 use hyper::Response;
 use kiban_base::selector::{FieldSelector, LabelSelector, Lookup};
+use kiban_kinds::custom::jsonpath::JsonPath;
 use kiban_kinds::fields;
 use kiban_kinds::tables::{self, ListMeta, TableOptions};
 use kiban_runtime::http::Body;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::path::Target;
 use super::respond::Form;
-use super::{Api, Call, respond, twin};
+use super::{Api, Call, custom, respond, twin};
+use crate::custom::Version;
 use crate::kind::KindId;
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -30,6 +33,31 @@ const PIECE: usize = 256 << 10;
 
 /// Looks selectable fields up in an object's header; one that is not set is empty.
 struct FieldsOf<'a>(&'a Stored);
+
+/// Fields of a custom object that can be asked for.
+struct CustomFieldsOf<'a>(&'a Stored, BTreeMap<&'a str, String>);
+
+impl Lookup for CustomFieldsOf<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        Some(self.1.get(key).map_or_else(|| self.0.field(key).unwrap_or_default(), String::as_str))
+    }
+}
+
+/// The paths to the fields that a selector names, of those that a custom kind can be selected by.
+fn custom_fields(version: &Version, selector: &FieldSelector) -> Result<Vec<(String, JsonPath)>, ApiError> {
+    let mut out = Vec::new();
+    for requirement in selector.requirements() {
+        let name = requirement.field.as_str();
+        if name == "metadata.name" || (name == "metadata.namespace" && version.info.namespaced) {
+            continue;
+        }
+        let found = version.selectable.iter().find(|(own, _)| own == name);
+        let known =
+            found.ok_or_else(|| ApiError::bad_request(format!("field label not supported: {name}")))?;
+        out.push(known.clone());
+    }
+    Ok(out)
+}
 
 impl Lookup for FieldsOf<'_> {
     fn get(&self, key: &str) -> Option<&str> {
@@ -42,6 +70,8 @@ pub(super) struct Filter {
     namespace: String,
     labels: LabelSelector,
     fields: FieldSelector,
+    /// Fields of a custom kind that are asked for, with the paths to them.
+    paths: Vec<(String, JsonPath)>,
 }
 
 impl Filter {
@@ -55,16 +85,39 @@ impl Filter {
         let fields = FieldSelector::parse(&call.params.field_selector)
             .map_err(|e| ApiError::bad_request(format!("unable to parse field selector: {e}")))?;
         let info = target.kind.info();
-        let fields = fields::supported(&info.group, &info.version, &info.kind, &fields)
-            .map_err(|e| ApiError::bad_request(e.to_string()))?;
-        Ok(Self { namespace: target.namespace.clone(), labels, fields })
+        let mut paths = Vec::new();
+        let fields = match call.customs.version(target.kind) {
+            Some(version) => {
+                paths = custom_fields(version, &fields)?;
+                fields
+            }
+            None => fields::supported(&info.group, &info.version, &info.kind, &fields)
+                .map_err(|e| ApiError::bad_request(e.to_string()))?,
+        };
+        Ok(Self { namespace: target.namespace.clone(), labels, fields, paths })
     }
 
     /// The object is among those asked for.
     pub(super) fn matches(&self, object: &Stored) -> bool {
         (self.namespace.is_empty() || *self.namespace == *object.key.namespace)
             && self.labels.matches(object)
-            && self.fields.matches(&FieldsOf(object))
+            && self.fields_match(object)
+    }
+
+    fn fields_match(&self, object: &Stored) -> bool {
+        if self.paths.is_empty() {
+            return self.fields.matches(&FieldsOf(object));
+        }
+        let value = object.value();
+        let found = self.paths.iter().map(|(name, path)| {
+            let text = match path.first(&value) {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            (name.as_str(), text)
+        });
+        self.fields.matches(&CustomFieldsOf(object, found.collect()))
     }
 
     fn selects(&self) -> bool {
@@ -121,16 +174,24 @@ impl Api {
         let filter = Filter::of(target, call)?;
         check_list(call)?;
         let mut page = self.page(target, call, &filter)?;
-        page.objects = page.objects.into_iter().map(|o| twin::view(target.kind, o)).collect();
+        page.objects =
+            page.objects.into_iter().map(|o| custom::view(&call.customs, target.kind, o)).collect();
         let include = respond::include(&call.params.include_object)?;
         let info = target.kind.info();
         let values = || page.objects.iter().map(|o| o.value()).collect::<Vec<_>>();
         match &call.accept.form {
-            Form::Object => Ok(stream(target.kind, &page.meta, page.objects)),
+            Form::Object => {
+                let custom = call.customs.version(target.kind).map(|v| v.list_kind.clone());
+                let list_kind = custom.unwrap_or_else(|| format!("{}List", info.kind));
+                Ok(stream(target.kind, &list_kind, &page.meta, page.objects))
+            }
             Form::Table(version) => {
                 let options = TableOptions { include, no_headers: false, version: *version };
                 let now = self.cluster.now();
-                let table = tables::render(&info.group, &info.kind, &values(), &page.meta, options, now);
+                let table = match call.customs.version(target.kind) {
+                    Some(v) => tables::render_custom(&v.columns, &values(), &page.meta, options, now),
+                    None => tables::render(&info.group, &info.kind, &values(), &page.meta, options, now),
+                };
                 Ok(respond::value(200, &table))
             }
             Form::Metadata(version) => Ok(respond::value(
@@ -263,8 +324,7 @@ fn cut(
 }
 
 /// Sends a list: its objects' bytes as they are stored.
-fn stream(kind: KindId, meta: &ListMeta, objects: Vec<Arc<Stored>>) -> Response<Body> {
-    let info = kind.info();
+fn stream(kind: KindId, list_kind: &str, meta: &ListMeta, objects: Vec<Arc<Stored>>) -> Response<Body> {
     let mut metadata = json!({"resourceVersion": meta.resource_version});
     if !meta.continue_token.is_empty() {
         metadata["continue"] = meta.continue_token.clone().into();
@@ -273,8 +333,7 @@ fn stream(kind: KindId, meta: &ListMeta, objects: Vec<Arc<Stored>>) -> Response<
         metadata["remainingItemCount"] = count.into();
     }
     let head = format!(
-        "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
-        info.kind,
+        "{{\"kind\":\"{list_kind}\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
         kind.api_version(),
         metadata
     );

@@ -1,5 +1,7 @@
 //! PATCH: JSON patch, merge patch, strategic merge patch, server-side apply.
 
+use std::borrow::Cow;
+
 use hyper::Response;
 use kiban_runtime::http::Body;
 use kiban_schema::json::{self, Document};
@@ -8,7 +10,7 @@ use kiban_schema::{patch, smp, ssa};
 use serde_json::Value;
 
 use super::path::Target;
-use super::{Api, Call, body, respond, twin};
+use super::{Api, Call, body, custom, respond, twin};
 use crate::kind::KindId;
 use crate::registry::{Actor, Desired, Part};
 use crate::status::ApiError;
@@ -131,6 +133,7 @@ impl Api {
         part: Part,
         call: &Call,
     ) -> Result<Response<Body>, ApiError> {
+        custom::refuse_strategic(target.kind, call)?;
         let patch = Patch::read(call)?;
         let actor = call.actor()?;
         let mut warnings = Vec::new();
@@ -139,15 +142,15 @@ impl Api {
         } else {
             let kind = target.kind;
             let stored = self.cluster.update(twin::kept_kind(kind), &target.key(), part, &actor, |live| {
-                let next = patch.put(kind, &twin::shown(kind, live))?;
-                let checked = body::check(patch.with(next), kind, &call.params.field_validation)?;
+                let next = patch.put(kind, &custom::shown(&call.customs, kind, live))?;
+                let checked = body::check_of(call, patch.with(next), kind)?;
                 warnings = checked.warnings;
                 Ok(Desired::Update(twin::kept(kind, checked.value)))
             });
             stored.map(|stored| (200, stored)).map_err(|e| twin::blame(kind, e))
         };
         let (code, stored) = written.map_err(|e| e.warned(&warnings))?;
-        let stored = twin::view(target.kind, stored);
+        let stored = custom::view(&call.customs, target.kind, stored);
         Ok(respond::warn(self.respond(code, &stored, call)?, &warnings))
     }
 
@@ -162,9 +165,17 @@ impl Api {
     ) -> Result<(u16, std::sync::Arc<crate::object::Stored>), ApiError> {
         let kind = twin::kept_kind(target.kind);
         let config = twin::kept(target.kind, applied_config(target.kind, target, call, &patch, warnings)?);
-        let ctx = self.cluster.ownership(kind, part);
+        let version = call.customs.version(target.kind);
+        let ctx = match version {
+            Some(version) => ssa::Ctx::custom(&version.table, &version.info, part.subresource()),
+            None => self.cluster.ownership(kind, part),
+        };
         let apply = |live: Option<&Value>| {
-            ssa::apply(&ctx, live, &config, &actor.manager, call.params.force, self.cluster.now())
+            let live = live.map(|live| match version {
+                Some(_) => custom::shown(&call.customs, target.kind, live),
+                None => Cow::Borrowed(live),
+            });
+            ssa::apply(&ctx, live.as_deref(), &config, &actor.manager, call.params.force, self.cluster.now())
                 .map(Desired::Applied)
                 .map_err(refusal)
         };
@@ -225,7 +236,7 @@ pub(super) fn applied_config(
         config["metadata"]["namespace"] = target.namespace.clone().into();
     }
     // Checked as its type, and merged as it was written: a partial configuration stays partial.
-    let checked = body::check(patch.with(config.clone()), kind, &call.params.field_validation)?;
+    let checked = body::check_of(call, patch.with(config.clone()), kind)?;
     warnings.extend(checked.warnings);
     let wanted = target.name.as_deref().unwrap_or_default();
     if let Some(name) = config["metadata"]["name"].as_str().filter(|name| *name != wanted) {

@@ -4,6 +4,7 @@
 
 use hyper::Method;
 
+use crate::custom::Table;
 use crate::kind::{KindId, kind_by_plural, well_known};
 use crate::status::ApiError;
 
@@ -79,7 +80,7 @@ impl Target {
 ///
 /// # Errors
 /// 404 for what is not served, 400 for what is no path.
-pub(super) fn parse(path: &str) -> Result<Route, ApiError> {
+pub(super) fn parse(path: &str, customs: &Table) -> Result<Route, ApiError> {
     if path.len() > MAX_PATH {
         return Err(ApiError::new(414, "RequestURITooLong", "the path is too long"));
     }
@@ -104,18 +105,21 @@ pub(super) fn parse(path: &str) -> Result<Route, ApiError> {
         }
         ["api", version] => Ok(Route::GroupVersion(String::new(), (*version).to_owned())),
         ["apis", group, version] => Ok(Route::GroupVersion((*group).to_owned(), (*version).to_owned())),
-        ["api", version, rest @ ..] => resource("", version, rest),
-        ["apis", group, version, rest @ ..] => resource(group, version, rest),
+        ["api", version, rest @ ..] => resource("", version, rest, customs),
+        ["apis", group, version, rest @ ..] => resource(group, version, rest, customs),
         _ => Err(ApiError::no_route()),
     }
 }
 
-fn resource(group: &str, version: &str, rest: &[&str]) -> Result<Route, ApiError> {
+fn resource(group: &str, version: &str, rest: &[&str], customs: &Table) -> Result<Route, ApiError> {
     let (rest, watch) = match rest {
         ["watch", rest @ ..] if !rest.is_empty() => (rest, true),
         rest => (rest, false),
     };
-    let find = |plural: &str| kind_by_plural(group, version, plural).ok_or_else(ApiError::no_route);
+    let find = |plural: &str| {
+        let builtin = kind_by_plural(group, version, plural);
+        builtin.or_else(|| customs.find(group, version, plural)).ok_or_else(ApiError::no_route)
+    };
     let namespaces = group.is_empty() && version == "v1";
     let (kind, namespace, rest) = match rest {
         ["namespaces", rest @ ..] if namespaces && rest.len() < 2 => (*well_known::NAMESPACE, "", rest),

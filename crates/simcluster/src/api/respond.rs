@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use kiban_base::clock::Timestamp;
+use kiban_kinds::custom::columns::Columns;
 use kiban_kinds::tables::{self, IncludeObject, MetaVersion, TableOptions};
 use kiban_runtime::http::Body;
 use serde_json::Value;
@@ -144,10 +145,29 @@ pub(super) fn object(
     form: &Form,
     include: IncludeObject,
     now: Timestamp,
+    columns: Option<&Columns>,
 ) -> Response<Body> {
     match form {
         Form::Object => json(code, object.json.clone()),
-        _ => value(code, &converted(object.kind, &object.value(), form, include, now, true)),
+        _ => value(code, &printed(object.kind, &object.value(), form, include, now, (true, columns))),
+    }
+}
+
+/// [`converted`], with the columns of a custom kind.
+pub(super) fn printed(
+    kind: KindId,
+    object: &Value,
+    form: &Form,
+    include: IncludeObject,
+    now: Timestamp,
+    (with_columns, columns): (bool, Option<&Columns>),
+) -> Value {
+    match (form, columns) {
+        (Form::Table(version), Some(columns)) => {
+            let options = TableOptions { include, no_headers: !with_columns, version: *version };
+            tables::render_custom_one(columns, object, options, now)
+        }
+        _ => converted(kind, object, form, include, now, with_columns),
     }
 }
 

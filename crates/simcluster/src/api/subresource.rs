@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::path::Target;
 use super::{Api, Call, body, respond, review, write};
+use crate::controllers::pods;
 use crate::kind::{kind_id, well_known};
 use crate::object::{Key, Phase, Stored};
 use crate::registry::{self, Actor, Desired, Part};
@@ -54,6 +55,7 @@ impl Api {
             return Some(Err(ApiError::no_route()));
         }
         let result = match (sub, &call.method) {
+            ("scale", _) if target.kind.is_custom() => self.custom_scale(target, call),
             ("scale", _) => self.scale(target, call),
             ("eviction", &Method::POST) => self.evict(target, call),
             ("binding", &Method::POST) => self.bind(target, call),
@@ -104,6 +106,14 @@ impl Api {
         if !unguarded {
             self.take_from_budget(&pod, &actor)?;
         }
+        // What takes a pod away says so first: that no fault of its own ended it.
+        self.cluster.modify(*well_known::POD, &pod.key, Part::Status, &actor, |value| {
+            let condition = json!({
+                "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting", "lastProbeTime": null,
+            });
+            pods::set_condition(&mut value["status"], condition, self.cluster.now());
+        })?;
         self.cluster.delete(*well_known::POD, &pod.key, &options, &actor)?;
         Ok(respond::value(
             201,

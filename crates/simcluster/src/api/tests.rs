@@ -48,10 +48,11 @@ impl Client {
             user_agent: "test/1".into(),
             content_type: media.into(),
             impersonated: None,
+            customs: self.api.cluster.customs(),
             body: if body.is_null() { bytes::Bytes::new() } else { body.to_string().into() },
         };
         self.runtime.block_on(async {
-            match self.api.dispatch(path::parse(path).unwrap(), call).await {
+            match self.api.dispatch(path::parse(path, &self.api.cluster.customs()).unwrap(), call).await {
                 Ok(answer) => {
                     let code = answer.status().as_u16();
                     let bytes = answer.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();

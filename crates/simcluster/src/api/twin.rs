@@ -28,7 +28,7 @@ const NAMES: [(&str, &str); 7] = [
 
 /// The kind as which objects of `kind` are kept.
 pub(super) fn kept_kind(kind: KindId) -> KindId {
-    if is_newer(kind) { *EVENT } else { kind }
+    if is_newer(kind) { *EVENT } else { kind.kept() }
 }
 
 fn is_newer(kind: KindId) -> bool {

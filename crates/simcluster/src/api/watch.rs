@@ -4,6 +4,7 @@
 //! as JSON lines; an object that stops matching is DELETED, one that starts is ADDED; bookmarks; a
 //! start too far back is answered 200 with an ERROR event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 use super::list::{Filter, revision, too_large};
 use super::path::Target;
 use super::respond::Form;
-use super::{Api, Call, respond, twin};
+use super::{Api, Call, custom, respond, twin};
+use crate::custom::Table;
 use crate::kind::KindId;
 use crate::object::Stored;
 use crate::registry::Cluster;
@@ -43,6 +45,7 @@ struct Watch {
     kind: KindId,
     /// As which its objects are kept.
     kept: KindId,
+    customs: Arc<Table>,
     filter: Filter,
     form: Form,
     include: IncludeObject,
@@ -69,6 +72,7 @@ impl Api {
             cluster: self.cluster.clone(),
             kind: target.kind,
             kept: twin::kept_kind(target.kind),
+            customs: call.customs.clone(),
             filter: Filter::of(target, call)?,
             form: call.accept.form.clone(),
             include: respond::include(&call.params.include_object)?,
@@ -207,7 +211,9 @@ impl Watch {
     }
 
     fn object(&mut self, type_: &str, object: &Stored) {
-        if self.form == Form::Object && self.kind == self.kept {
+        let custom = self.customs.custom(self.kind).zip(self.customs.version(self.kind));
+        let same = self.kind == self.kept || custom.is_some_and(|(c, v)| c.shown(v, object).is_none());
+        if self.form == Form::Object && same {
             self.event(type_, &object.json);
         } else {
             self.value(type_, &object.value());
@@ -217,8 +223,9 @@ impl Watch {
     fn value(&mut self, type_: &str, value: &Value) {
         let first = !std::mem::replace(&mut self.columns_sent, true);
         let now = self.cluster.now();
-        let value = twin::shown(self.kind, value);
-        let shown = respond::converted(self.kind, &value, &self.form, self.include, now, first);
+        let value = custom::shown(&self.customs, self.kind, value);
+        let columns = self.customs.version(self.kind).map(|v| &v.columns);
+        let shown = respond::printed(self.kind, &value, &self.form, self.include, now, (first, columns));
         self.event(type_, &serde_json::to_vec(&shown).unwrap_or_default());
     }
 

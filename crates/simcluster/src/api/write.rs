@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::list::Filter;
 use super::path::Target;
-use super::{Api, Call, body, params, respond, twin};
+use super::{Api, Call, body, custom, params, respond, twin};
 use crate::kind::{KindId, well_known};
 use crate::object::Stored;
 use crate::registry::{Actor, DeleteOptions, Deleted, Desired, Part, Propagation};
@@ -41,7 +41,7 @@ impl Api {
         let kind = target.kind;
         let value = twin::kept(kind, decoded.value);
         let made = self.cluster.create(twin::kept_kind(kind), &target.namespace, value, &call.actor()?);
-        let made = twin::view(kind, made.map_err(|e| twin::blame(kind, e).warned(&decoded.warnings))?);
+        let made = custom::view(&call.customs, kind, made.map_err(|e| twin::blame(kind, e).warned(&decoded.warnings))?);
         Ok(respond::warn(self.respond(201, &made, call)?, &decoded.warnings))
     }
 
@@ -62,6 +62,9 @@ impl Api {
                 "the name of the object ({given}) does not match the name on the URL ({name})"
             )));
         }
+        if part == Part::Main || part == Part::Status {
+            custom::require_revision(target.kind, name, &decoded.value)?;
+        }
         let actor = call.actor()?;
         let (kind, value) = (twin::kept_kind(target.kind), twin::kept(target.kind, decoded.value));
         let stored =
@@ -73,7 +76,7 @@ impl Api {
             }
             other => (200, other),
         };
-        let stored = twin::view(target.kind, stored.map_err(|e| twin::blame(target.kind, e).warned(&decoded.warnings))?);
+        let stored = custom::view(&call.customs, target.kind, stored.map_err(|e| twin::blame(target.kind, e).warned(&decoded.warnings))?);
         Ok(respond::warn(self.respond(code, &stored, call)?, &decoded.warnings))
     }
 
@@ -86,7 +89,7 @@ impl Api {
         match deleted {
             Deleted::Gone(object) if target.kind == *well_known::POD => self.respond(200, &object, call),
             Deleted::Gone(object) => Ok(respond::value(200, &success(target.kind, &object))),
-            Deleted::Marked(object) => self.respond(200, &twin::view(target.kind, object), call),
+            Deleted::Marked(object) => self.respond(200, &custom::view(&call.customs, target.kind, object), call),
         }
     }
 
@@ -100,7 +103,7 @@ impl Api {
         let mut items = Vec::new();
         for object in &chosen {
             match self.cluster.delete(kind, &object.key, &options, &actor) {
-                Ok(Deleted::Gone(o) | Deleted::Marked(o)) => items.push(twin::view(target.kind, o).value()),
+                Ok(Deleted::Gone(o) | Deleted::Marked(o)) => items.push(custom::view(&call.customs, target.kind, o).value()),
                 // Somebody else was faster: that is what was asked for.
                 Err(e) if e.code == 404 => {}
                 Err(e) => return Err(e),

@@ -33,6 +33,10 @@ impl Controller for Garbage {
         (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId).collect()
     }
 
+    fn watches_custom(&self) -> bool {
+        true
+    }
+
     fn wakes(&mut self, state: &State, change: &Change, items: &mut Vec<Item>) {
         let object = &change.new;
         let item = |o: &Stored| Item { kind: o.kind, key: o.key.clone() };

@@ -9,7 +9,7 @@ use kiban_base::clock::Timestamp;
 use serde_json::json;
 
 use super::{Again, Controller, Ctx, Item, pods};
-use crate::kind::{KindId, kind_count, well_known::*};
+use crate::kind::{KindId, well_known::*};
 use crate::object::Key;
 use crate::registry::{Actor, DeleteOptions, Part, Propagation};
 use crate::status::ApiError;
@@ -97,9 +97,8 @@ struct Left {
 fn empty(ctx: &Ctx<'_>, state: &State, key: &Key) -> Result<Again, ApiError> {
     let actor = Actor::new("namespace-controller");
     let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-    let kinds = || {
-        (0..kind_count()).filter_map(|i| u16::try_from(i).ok()).map(KindId).filter(|k| k.info().namespaced)
-    };
+    let all = ctx.cluster.kinds();
+    let kinds = || all.iter().copied().filter(|k| k.info().namespaced);
     for id in kinds() {
         for object in state.range(id, &key.name, None).filter(|o| !o.deleting) {
             match ctx.cluster.delete(id, &object.key, &options, &actor) {

@@ -10,7 +10,7 @@ use kiban_kinds::prepare::service::{self, ServicePool};
 use serde_json::{Value, json};
 
 use super::{Cluster, refuse};
-use crate::controllers::volumes;
+use crate::controllers::{definitions, volumes};
 use crate::kind::{KindId, well_known};
 use crate::object::{Key, Stored};
 use crate::status::ApiError;
@@ -169,6 +169,10 @@ impl Cluster {
                 let name = value["metadata"]["name"].as_str().unwrap_or_default();
                 ApiError::forbidden(kind, name, &why.to_string())
             })?;
+        }
+        if kind == *well_known::DEFINITION {
+            definitions::admit(&self.snapshot(), value, self.now());
+            return Ok(Taken::default());
         }
         if let Some(finalizer) = volumes::protection(kind) {
             protect(value, finalizer);

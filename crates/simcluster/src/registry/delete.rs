@@ -106,6 +106,7 @@ impl Cluster {
             }
             let write = if finished { Write::Remove(value) } else { Write::Put(value) };
             let Some(object) = self.0.store.commit(kind, key, live.revision, write) else { continue };
+            self.wrote(kind, key);
             if finished {
                 self.release(kind, &object);
                 return Ok(Deleted::Gone(object));

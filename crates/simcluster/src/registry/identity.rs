@@ -36,7 +36,10 @@ pub(super) fn stamp(
     let Some(object) = value.as_object_mut() else {
         return Err(ApiError::bad_request("the request body is not an object"));
     };
-    object.insert("apiVersion".into(), kind.api_version().into());
+    // A custom object says itself which version it is in.
+    if !kind.is_custom() {
+        object.insert("apiVersion".into(), kind.api_version().into());
+    }
     object.insert("kind".into(), info.kind.clone().into());
     let meta = object.entry("metadata").or_insert_with(|| json!({}));
     if meta.is_null() {
@@ -90,7 +93,9 @@ pub(super) fn keep(kind: KindId, live: &Arc<Stored>, old: &Value, value: &mut Va
     let Some(object) = value.as_object_mut() else {
         return Err(ApiError::bad_request("the object is not a map"));
     };
-    object.insert("apiVersion".into(), old["apiVersion"].clone());
+    if !(kind.is_custom() && object.get("apiVersion").is_some_and(Value::is_string)) {
+        object.insert("apiVersion".into(), old["apiVersion"].clone());
+    }
     object.insert("kind".into(), old["kind"].clone());
     let meta = object.entry("metadata").or_insert_with(|| json!({}));
     let Some(meta) = meta.as_object_mut() else {
