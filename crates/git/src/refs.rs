@@ -13,6 +13,8 @@ use crate::object::id_from_hex;
 /// How long a chain of names may be, and how deep folders of refs.
 const DEPTH: usize = 5;
 const FOLDERS: usize = 32;
+/// What a line of the protocol, and a name of a file below a folder, can hold on every system.
+const LONGEST: usize = 1000;
 /// A file with one ref.
 const ONE: u64 = 4096;
 /// The file with all packed refs.
@@ -41,6 +43,9 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     let refuse = |why: String| Error::RefName { name: tame(name.as_bytes(), 200), why };
     if !name.starts_with("refs/") {
         return Err(refuse("it must begin with refs/, as refs/heads/main does".to_owned()));
+    }
+    if name.len() > LONGEST {
+        return Err(refuse(format!("it is longer than {LONGEST} bytes")));
     }
     gix_validate::reference::name(name.as_bytes().into()).map_err(|why| refuse(why.to_string()))?;
     Ok(())

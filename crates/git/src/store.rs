@@ -39,7 +39,7 @@ pub struct Store {
     /// Held while a ref or the list of cuts is changed: one at a time.
     changing: Mutex<()>,
     held: Held,
-    _lock: File,
+    _lock: Lock,
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -218,8 +218,19 @@ impl Store {
 /// that ends.
 const LOCK: &str = "kiban.lock";
 
+/// The lock, while it is held.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that is being started right now has the file too, until it has begun.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the store for this process. A folder with other things in it is not taken.
-fn lock(folder: &Path) -> Result<File, Error> {
+fn lock(folder: &Path) -> Result<Lock, Error> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let path = folder.join(LOCK);
     let mut there = fs::read_dir(folder).map_err(Error::io("read", folder))?;
@@ -230,7 +241,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(Error::io("open", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs::TryLockError::WouldBlock) => {
             let why =
                 "another process of Kiban has this store open; give each its own folder (--data)".to_owned();

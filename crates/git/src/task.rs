@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use crate::error::Error;
 
 const MIB: u64 = 1 << 20;
+/// Longer than any process lives.
+const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// What one operation may cost at most. Each limit has its own error.
 #[derive(Debug, Clone)]
@@ -92,7 +94,9 @@ pub struct Task {
 impl Task {
     /// An operation that starts now and ends when its limits or `cancel` say so.
     pub fn new(limits: Limits, cancel: Cancel) -> Self {
-        let deadline = Instant::now() + limits.time;
+        let now = Instant::now();
+        // A time beyond what the machine can tell is no limit.
+        let deadline = now.checked_add(limits.time).or_else(|| now.checked_add(AGES)).unwrap_or(now);
         Self { limits, cancel, deadline, requests: AtomicU64::new(0), received: AtomicU64::new(0) }
     }
 

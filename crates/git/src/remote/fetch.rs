@@ -34,9 +34,16 @@ impl Server {
         let most = task.limits.pack_bytes + task.limits.pack_bytes / 64 + AROUND;
         let mut packets = self.version_2(body, most, task).map_err(|why| self.no_commit(want, why))?;
         let cut = self.sections(&mut packets).map_err(|why| self.no_commit(want, why))?;
-        let name = self.name();
+        let (name, ours) = (self.name(), store.objects().shallow());
+        let mut shallow = Vec::with_capacity(cut.shallow.len());
+        for id in cut.shallow {
+            // A server cuts off at the depth that was asked for. What is here with its parents stays so.
+            if ours.contains(&id) || !store.objects().contains(&id)? {
+                shallow.push(id);
+            }
+        }
         let mut bands = Bands::new(&mut packets.input, &name);
-        let received = store.receive(&mut bands, &name, &cut.shallow, &cut.whole, task);
+        let received = store.receive(&mut bands, &name, &shallow, &cut.whole, task);
         let received = received.map_err(|why| self.no_commit(want, why))?;
         task.count_received(usize::try_from(received.map_or(0, |r| r.bytes)).unwrap_or(usize::MAX));
         // To the end of the bands, or what is left would stand before the next answer.

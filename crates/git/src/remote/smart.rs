@@ -25,6 +25,8 @@ pub(crate) const ALL: u32 = 0x7fff_ffff;
 pub(crate) const AGENT: &str = concat!("kiban/", env!("CARGO_PKG_VERSION"));
 /// How much of a server's words is read.
 const WORDS: u64 = 4096;
+/// A longer time to wait is a mistake of the server's.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// How often a redirect is followed.
 const REDIRECTS: usize = 3;
 /// Bytes of a list of refs, for each ref that is allowed.
@@ -415,21 +417,19 @@ fn remote_ref(line: &[u8]) -> Result<Option<RemoteRef>, String> {
 /// How long a server asks to wait: seconds, or a date as seen by its own clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(value) = text(RETRY_AFTER.as_str()) {
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
+    let date = |value: &str| httpdate::parse_http_date(value).ok();
+    let asked = match text(RETRY_AFTER.as_str()) {
+        Some(value) => match value.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => date(value)?.duration_since(date(text(DATE.as_str())?)?).unwrap_or_default(),
+        },
+        None if text("x-ratelimit-remaining") == Some("0") => {
+            let now = date(text(DATE.as_str())?)?.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Duration::from_secs(text("x-ratelimit-reset")?.parse().ok()?).saturating_sub(now)
         }
-        let (until, now) =
-            (httpdate::parse_http_date(value).ok()?, httpdate::parse_http_date(text(DATE.as_str())?).ok()?);
-        return Some(until.duration_since(now).unwrap_or_default());
-    }
-    if text("x-ratelimit-remaining") != Some("0") {
-        return None;
-    }
-    let until: u64 = text("x-ratelimit-reset")?.parse().ok()?;
-    let now =
-        httpdate::parse_http_date(text(DATE.as_str())?).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(Duration::from_secs(until).saturating_sub(now))
+        None => return None,
+    };
+    Some(asked.min(LONGEST_WAIT))
 }
 
 /// What a server says in an answer that is none of git's: text, never a page.

@@ -65,6 +65,8 @@ fn what_is_cut_off_is_unknown_until_it_is_deepened() {
 
     remote.fetch(&store, &main_branch(Depth::Exactly(4)), &task()).unwrap();
     assert_eq!(objects.log(None, head, "", 100, &task()).unwrap().commits.len(), 4);
+    remote.fetch(&store, &main_branch(Depth::Exactly(2)), &task()).unwrap();
+    assert_eq!(objects.log(None, head, "", 100, &task()).unwrap().commits.len(), 4, "what is here stays");
     git(store.path(), &["fsck", "--strict", "--full"]);
     remote.fetch(&store, &main_branch(Depth::All), &task()).unwrap();
     assert_eq!(objects.is_ancestor(first, head, &task()).unwrap(), Ancestry::Yes);

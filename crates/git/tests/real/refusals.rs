@@ -87,6 +87,12 @@ fn statuses_become_words_and_times() {
             Some(60),
         ),
         (
+            "429 Too Many Requests\r\nRetry-After: 99999999999999999",
+            "",
+            "asks to wait 86400 s (HTTP 429)",
+            Some(86_400),
+        ),
+        (
             "403 Forbidden\r\nRetry-After: 5",
             "secondary rate limit",
             "asks to wait 5 s (HTTP 403): secondary rate limit",
