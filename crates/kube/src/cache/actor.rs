@@ -204,11 +204,12 @@ impl Actor {
         self.sources.clear();
         self.selector = None;
         (self.wide, self.refused) = (false, false);
-        self.sinks.values().for_each(|sink| sink.synced());
         let mut report = self.shared.report();
         report.states.clear();
         report.outside = Some(KindState::Absent);
         (report.objects, report.bytes) = (0, 0);
+        drop(report);
+        self.sinks.values().for_each(|sink| sink.synced());
     }
 
     fn outside(&self, why: String, pause: Duration) {

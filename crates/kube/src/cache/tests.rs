@@ -10,6 +10,8 @@ use serde::Deserialize;
 use super::*;
 use world::{Nature, World};
 
+mod churn;
+mod embedded;
 mod scripted;
 mod world;
 

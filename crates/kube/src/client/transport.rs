@@ -9,6 +9,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response};
 use http_body_util::BodyDataStream;
+// Chooses the release of the API that kube is built for.
+use k8s_openapi as _;
 use kube::client::Body;
 
 /// A response's body as it arrives.
