@@ -41,6 +41,70 @@ impl Shutdown {
     }
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, or an interrupt (Ctrl-C): end.
+    End,
+    /// SIGHUP: read the configuration again.
+    Reload,
+}
+
+/// The signals of the process, one after the other.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct Signals([(tokio::signal::unix::Signal, Signal); 3]);
+
+#[cfg(unix)]
+impl Signals {
+    /// Takes them over: from now on none ends the process by itself.
+    ///
+    /// # Errors
+    /// Where the process may not install signal handlers.
+    pub fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self([
+            (signal(SignalKind::terminate())?, Signal::End),
+            (signal(SignalKind::interrupt())?, Signal::End),
+            (signal(SignalKind::hangup())?, Signal::Reload),
+        ]))
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        let [term, interrupt, hangup] = &mut self.0;
+        tokio::select! {
+            _ = term.0.recv() => term.1,
+            _ = interrupt.0.recv() => interrupt.1,
+            _ = hangup.0.recv() => hangup.1,
+        }
+    }
+}
+
+/// The signals of the process, one after the other: here, interrupts alone.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub struct Signals(());
+
+#[cfg(not(unix))]
+impl Signals {
+    /// Takes them over.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self(()))
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Signal::End
+    }
+}
+
 /// Ends on the first interrupt (Ctrl-C) or SIGTERM.
 ///
 /// # Errors
