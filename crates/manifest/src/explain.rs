@@ -137,7 +137,12 @@ fn pick<'o, 'q>(
         return Err(ExplainError::Kind { app: app.to_owned(), kind: kind.to_owned(), hint, known });
     }
     let several = || {
-        let names: Vec<&str> = of_kind.iter().map(|object| object.name()).collect();
+        let is_shared = |object: &Object| of_kind.iter().filter(|o| o.name() == object.name()).count() > 1;
+        let name = |object: &&Object| match is_shared(object) {
+            true => format!("{}/{}", object.namespace(), object.name()),
+            false => object.name().to_owned(),
+        };
+        let names: Vec<String> = of_kind.iter().map(name).collect();
         ExplainError::Several { kind: kind.to_owned(), names: names.join(", ") }
     };
     if let Some(named) = rest.strip_prefix('/') {
@@ -149,19 +154,25 @@ fn pick<'o, 'q>(
     by_app.or(only).map(|object| (object, rest)).ok_or_else(several)
 }
 
-/// The object whose name (without the app's, if one likes) the text begins with; the longest one, as
-/// names may hold dots.
+/// The object whose name (without the app's, if one likes; with its namespace, where several share it) the
+/// text begins with; the longest one, as names may hold dots.
 fn by_name<'o, 'q>(of_kind: &[&'o Object], app: &str, text: &'q str) -> Option<(&'o Object, &'q str)> {
     let short = format!("{app}-");
     let fits = |object: &&'o Object| {
+        let own =
+            text.strip_prefix(object.namespace()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
         let names = [Some(object.name()), object.name().strip_prefix(&short)];
-        let rests = names.into_iter().flatten().filter_map(|name| text.strip_prefix(name));
+        let rests = names.into_iter().flatten().filter_map(|name| own.strip_prefix(name));
         let rest = rests
             .filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             .min_by_key(|rest| rest.len())?;
         Some((*object, rest))
     };
-    of_kind.iter().filter_map(fits).min_by_key(|(_, rest)| rest.len())
+    let found: Vec<(&Object, &str)> = of_kind.iter().filter_map(fits).collect();
+    let best = found.iter().map(|(_, rest)| rest.len()).min()?;
+    let mut best = found.into_iter().filter(|(_, rest)| rest.len() == best);
+    let first = best.next();
+    if best.next().is_some() { None } else { first }
 }
 
 /// kubectl's short names and plurals of what is rendered.

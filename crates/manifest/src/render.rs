@@ -108,11 +108,18 @@ impl Object {
         }
     }
 
-    /// The name of its file: `<kind>-<name>.yaml`.
+    /// The name of its file: `<kind>-<name>.yaml`; in the platform's folder, which holds objects of many
+    /// namespaces, `<kind>-<name>.<namespace>.yaml`.
     pub fn file_name(&self) -> String {
         // Names of RBAC objects may hold ':', which is no character for a file name everywhere.
         let name = self.name().replace(':', "_");
-        format!("{}-{name}.yaml", self.kind().to_lowercase())
+        let kind = self.kind().to_lowercase();
+        match (&self.owner, self.namespace()) {
+            (Owner::Platform, namespace) if !namespace.is_empty() => {
+                format!("{kind}-{name}.{namespace}.yaml")
+            }
+            _ => format!("{kind}-{name}.yaml"),
+        }
     }
 
     /// Its file below `rendered/`: `<env>/<owner>/<kind>-<name>.yaml`.

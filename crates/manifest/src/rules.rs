@@ -107,6 +107,11 @@ rules! {
     // Accounts and permissions.
     SERVICE_ACCOUNT = "account.own", "a ServiceAccount of the app's own",
         "Permissions given to one app must not leak to its neighbours in the namespace.", [Override];
+    DEPLOYER = "account.deployer", "the service account as which a namespace's objects are written, and its rights",
+        "A pull request to one team's folder must not be able to change another team's namespace.",
+        [Platform("deployer")];
+    DEPLOYER_KINDS = "account.deployer-kinds", "rights on routes and the mesh's objects, as a part of the role admin",
+        "Kubernetes' own role for a namespace knows its own kinds only.", [Platform("deployer")];
     NO_TOKEN = "account.no-token", "no API token in the pods",
         "An app that does not call the Kubernetes API cannot lose a token to an attacker.", [Override];
     API_TOKEN = "account.token", "the API token that the app asks for",

@@ -16,7 +16,7 @@ mod network;
 mod runtime;
 mod tables;
 
-pub use environment::{DeliveryMode, Drift, Environment};
+pub use environment::{DeliveryMode, Deployer, Drift, Environment};
 pub(crate) use network::ACCESS_LOG_FIELDS;
 pub use network::{
     AccessLog, Entry, EntryKind, GatewayRef, Mesh, MeshKind, Network, Outliers, Peer, Pool, ServiceType, Tls,
@@ -116,6 +116,10 @@ pub struct Platform {
     /// Annotations of all objects.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<LabelKey, String>,
+    /// The service account as which a server writes apps' objects; none unless said: then Kiban's own
+    /// rights decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployer: Option<Deployer>,
     /// Labels of all namespaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub namespace_labels: BTreeMap<LabelKey, LabelValue>,

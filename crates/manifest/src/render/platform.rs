@@ -1,8 +1,8 @@
-//! What an environment has once: namespaces, priority classes, the mesh's access log.
+//! What an environment has once: namespaces, who deploys into them, priority classes, the mesh's access log.
 
 use std::collections::BTreeMap;
 
-use kiban_model::profile::MeshKind;
+use kiban_model::profile::{EntryKind, MeshKind};
 use kiban_model::text::Percent;
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ use crate::rules;
 
 /// Name of the access log's provider, and of the objects that carry it.
 const ACCESS_LOG: &str = "kiban-access-log";
+/// What who deploys does with objects.
+const VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
 /// The version of the Pod Security Standard: the cluster's own.
 const STANDARD_VERSION: &str = "latest";
 /// The access log's sample is one of so many parts: the last digit of a request's id.
@@ -29,6 +31,8 @@ pub(super) fn objects(graph: &Graph<'_>) -> Vec<Object> {
         tiers.entry(facts.r.app.tier).or_insert(facts);
     }
     nodes.extend(namespaces.values().map(|facts| namespace(facts)));
+    nodes.extend(namespaces.values().flat_map(|facts| deployer(facts)));
+    nodes.extend(deployer_kinds(any));
     nodes.extend(tiers.values().map(|facts| priority_class(facts)));
     nodes.extend(access_log(any));
     nodes.into_iter().map(|node| Object { owner: Owner::Platform, made: Made::Derived, node }).collect()
@@ -57,6 +61,71 @@ fn namespace(f: &Facts<'_>) -> Node {
     let metadata = Node::map([("name", meta::namespace(f)), ("labels", labels)])
         .with_some("annotations", meta::platform_annotations(f));
     meta::typed("v1", "Namespace").with("metadata", metadata)
+}
+
+/// The service account as which a server writes the namespace's objects, bound to its roles there.
+fn deployer(f: &Facts<'_>) -> Vec<Node> {
+    let Some(deployer) = &f.r.platform.deployer else { return Vec::new() };
+    let origin = f.profile_origin("deployer");
+    let set = |value: Value| Node::from(&rules::DEPLOYER, origin, value);
+    let header = |api_version: &str, kind: &str, name: &str| {
+        let labels = json!({
+            meta::LABEL_MANAGED_BY: meta::MANAGER,
+            meta::LABEL_TEAM: f.r.app.team.as_str(),
+            meta::LABEL_ENV: f.r.env.as_str(),
+        });
+        let metadata = Node::map([
+            ("name", set(name.into())),
+            ("namespace", meta::namespace(f)),
+            ("labels", Node::new(&rules::LABELS, labels)),
+        ]);
+        meta::typed(api_version, kind)
+            .with("metadata", metadata.with_some("annotations", meta::platform_annotations(f)))
+    };
+    let account = deployer.account.as_str();
+    let mut nodes =
+        vec![header("v1", "ServiceAccount", account).with("automountServiceAccountToken", set(false.into()))];
+    nodes.extend(deployer.roles.iter().map(|role| {
+        let subject = json!([{"kind": "ServiceAccount", "name": account, "namespace": f.namespace}]);
+        let role_ref =
+            json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role.as_str()});
+        header("rbac.authorization.k8s.io/v1", "RoleBinding", &format!("{account}-{role}"))
+            .with("roleRef", set(role_ref))
+            .with("subjects", set(subject))
+    }));
+    nodes
+}
+
+/// Rights on the rendered kinds that are not Kubernetes' own, as a part of the role `admin`.
+fn deployer_kinds(f: &Facts<'_>) -> Option<Node> {
+    f.r.platform.deployer.as_ref()?;
+    let rule = |group: &str, resources: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": VERBS});
+    let mut found = Vec::new();
+    if f.r.platform.entry.kind == EntryKind::Gateway {
+        found.push(rule("gateway.networking.k8s.io", &["httproutes"]));
+    }
+    if f.r.platform.mesh.kind == MeshKind::Istio {
+        found.push(rule("networking.istio.io", &["virtualservices", "destinationrules", "serviceentries"]));
+    }
+    if found.is_empty() {
+        return None;
+    }
+    let origin = f.profile_origin("deployer");
+    let name = "kiban-deployer-kinds";
+    let labels = json!({
+        meta::LABEL_MANAGED_BY: meta::MANAGER,
+        "rbac.authorization.k8s.io/aggregate-to-admin": "true",
+    });
+    let metadata = Node::map([
+        ("name", Node::from(&rules::DEPLOYER_KINDS, origin, name)),
+        ("labels", Node::from(&rules::DEPLOYER_KINDS, origin, labels)),
+    ]);
+    let metadata = metadata.with_some("annotations", meta::platform_annotations(f));
+    Some(
+        meta::typed("rbac.authorization.k8s.io/v1", "ClusterRole")
+            .with("metadata", metadata)
+            .with("rules", Node::from(&rules::DEPLOYER_KINDS, origin, Value::Array(found))),
+    )
 }
 
 /// Environments of one cluster share these, so nothing in them names an environment.

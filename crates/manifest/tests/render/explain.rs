@@ -62,7 +62,14 @@ fn every_rendered_path_can_be_asked_for_and_has_an_answer() {
             let mut paths = Vec::new();
             object.node.leaves(&mut |path, _: &serde_json::Value, _: &_| paths.push(path.clone()));
             for path in paths {
-                let query = format!("{}/{}.{path}", object.kind(), object.name());
+                let is_other = |o: &&kiban_manifest::Object| {
+                    o.name() == object.name() && o.kind() == object.kind() && o.owner == object.owner
+                };
+                let name = match rendered.objects.iter().filter(is_other).count() {
+                    1 => object.name().to_owned(),
+                    _ => format!("{}/{}", object.namespace(), object.name()),
+                };
+                let query = format!("{}/{name}.{path}", object.kind());
                 let answer = explain(&rendered, object.owner.folder(), &query)
                     .unwrap_or_else(|error| panic!("{query}: {error}"));
                 assert_eq!(answer.lines.len(), 1, "{query}");

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::text::{Duration, Uid};
+use crate::text::{Duration, ObjectName, Uid};
 
 /// How a change reaches an environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +78,26 @@ impl Default for Environment {
             allow: None,
             defaults: None,
             profile: None,
+        }
+    }
+}
+
+/// The service account as which a server writes an app's objects: in each namespace one, with rights in that
+/// namespace alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deployer {
+    /// Its name.
+    pub account: ObjectName,
+    /// The ClusterRoles that it has in its namespace.
+    pub roles: Vec<ObjectName>,
+}
+
+impl Default for Deployer {
+    fn default() -> Self {
+        Self {
+            account: ObjectName::from_static("kiban-deployer"),
+            roles: vec![ObjectName::from_static("admin")],
         }
     }
 }
