@@ -235,10 +235,10 @@ impl Actor {
                 }
                 Some((Origin::Feed(scope), Heard::Step(step))) => self.step(&scope, step),
                 Some((Origin::Feed(scope), Heard::Refused(error, pause))) => {
+                    self.refusal(&scope, &error, pause);
                     if error.is_not_found() {
                         return End::NotFound;
                     }
-                    self.refusal(&scope, &error, pause);
                 }
                 Some((origin @ Origin::Join { .. }, Heard::Step(step))) => self.join_step(origin, step),
                 Some((Origin::Join { .. }, Heard::Refused(error, pause))) => {
@@ -303,6 +303,7 @@ impl Actor {
         report.bytes = (report.bytes + after.1).saturating_sub(before.1);
         match &step {
             Step::Begin => report.lists += 1,
+            Step::Listed(_) => report.goes_on(scope),
             Step::Set(_) | Step::Gone(_) => {
                 report.events += 1;
                 report.last_event = Some(now);

@@ -112,6 +112,13 @@ impl Shared {
 }
 
 impl Report {
+    /// A list goes on after a pause.
+    pub(crate) fn goes_on(&mut self, scope: &str) {
+        if let Some(state @ KindState::BackingOff { .. }) = self.states.get_mut(scope) {
+            *state = KindState::Listing;
+        }
+    }
+
     /// The worst of its watches.
     fn state(&self) -> KindState {
         if let Some(outside) = &self.outside {

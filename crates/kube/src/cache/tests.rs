@@ -258,7 +258,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let rare = |n: u64| if n == 1 { 2 } else { n };
-        let nature = Nature { cuts: rare(cuts), busy: rare(busy), forgets: rare(forgets), writes, streams };
+        let nature = Nature { cuts: rare(cuts), busy: rare(busy), forgets: rare(forgets), writes, streams, ignores: false };
         run(play(&acts, nature, seed, streamed));
     }
 }

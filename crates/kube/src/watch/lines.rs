@@ -19,12 +19,14 @@ pub(crate) struct Lines {
 /// What came of waiting for a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A line that is not empty, without its end, and how many bytes were read for it.
+    /// A line that is not empty, without its end.
     Line(Bytes),
     /// The body is at its end.
     End,
     /// It broke off, or a line is too long.
     Broken(String),
+    /// Nothing came for as long as patience lasts.
+    Silent,
 }
 
 impl Lines {
@@ -57,7 +59,7 @@ impl Lines {
                 }
                 Ok(Some(Err(failure))) => return Next::Broken(failure.text),
                 Ok(None) => return Next::End,
-                Err(_) => return Next::Broken(format!("nothing came for {patience:?}")),
+                Err(_) => return Next::Silent,
             }
         }
     }

@@ -227,7 +227,7 @@ impl Reader {
                     splitter.push(&chunk);
                 }
                 Ok(Some(Err(failure))) => break failure.text,
-                Err(_) => break format!("nothing came for {LIST_SILENCE:?}"),
+                Err(_) => break silent(LIST_SILENCE),
                 Ok(None) => match splitter.finish() {
                     Ok(page) if !page.next.is_empty() => {
                         self.failed = 0;
@@ -253,12 +253,12 @@ impl Reader {
         let line = match next {
             Next::Line(line) => line,
             Next::End => return Some(self.trouble("the list broke off".into(), None)),
-            Next::Broken(why) => {
-                // A server that does not know the parameters sends no end of the first part.
-                if self.failed > 0 {
-                    self.no_streams();
-                }
-                return Some(self.trouble(why, None));
+            Next::Broken(why) => return Some(self.trouble(why, None)),
+            Next::Silent => {
+                // So does a server that does not know the parameters: it never says where the first
+                // part ends. Pages are understood by all.
+                self.no_streams();
+                return Some(self.trouble(silent(LIST_SILENCE), None));
             }
         };
         let Some(line) = Line::read(&line) else {
@@ -314,7 +314,7 @@ impl Reader {
         let silence = Duration::from_secs(SERVER_DEADLINE * 5 / 4) + GRACE;
         let line = match lines.next(silence, counter(&self.shared)).await {
             Next::Line(line) => line,
-            Next::End | Next::Broken(_) if self.failed == 0 => {
+            Next::End | Next::Broken(_) | Next::Silent if self.failed == 0 => {
                 // Servers end every watch now and then: no trouble unless it happens again at once.
                 self.place = Place::Resume(revision);
                 self.failed = 1;
@@ -328,6 +328,10 @@ impl Reader {
             Next::Broken(why) => {
                 self.keep_place(revision);
                 return Some(self.trouble(why, None));
+            }
+            Next::Silent => {
+                self.keep_place(revision);
+                return Some(self.trouble(silent(silence), None));
             }
         };
         let Some(line) = Line::read(&line) else {
@@ -395,6 +399,10 @@ impl Reader {
     fn count(&self, bytes: usize) {
         counter(&self.shared)(bytes);
     }
+}
+
+fn silent(patience: Duration) -> String {
+    format!("nothing came for {patience:?}")
 }
 
 fn counter(shared: &Shared) -> impl Fn(usize) + use<> {

@@ -76,6 +76,24 @@ fn a_list_is_read_page_by_page_where_the_server_does_not_stream_it() {
 }
 
 #[test]
+fn a_server_that_ignores_what_it_does_not_know_is_asked_page_by_page() {
+    run(async {
+        let world = calm();
+        world.set_nature(Nature { ignores: true, ..Nature::default() });
+        let cache = Cache::new(world.cluster(1), Options::default());
+        let mut one = Replay::new(&cache, interest(0));
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        one.check(&world);
+        let mut later = Replay::new(&cache, interest(0));
+        settle().await;
+        later.check(&world);
+        let asked = requests(&world);
+        let streamed = asked.iter().filter(|r| r.contains("sendInitialEvents")).count();
+        assert_eq!(streamed, 1, "{asked:?}");
+    });
+}
+
+#[test]
 fn a_newcomer_lists_for_itself_and_disturbs_nobody() {
     run(async {
         let world = calm();

@@ -28,6 +28,8 @@ pub(super) struct Nature {
     pub(super) forgets: u64,
     /// Streamed lists are offered.
     pub(super) streams: bool,
+    /// What asks for them is not understood, and left out of account.
+    pub(super) ignores: bool,
     /// Something is written while a list is being read: before a page of it, as often.
     pub(super) writes: u64,
 }
@@ -206,7 +208,7 @@ impl World {
         if !query.contains_key("watch") {
             return Ok(state.list(&filter, &query));
         }
-        if query.contains_key("sendInitialEvents") && !nature.streams {
+        if query.contains_key("sendInitialEvents") && !nature.streams && !nature.ignores {
             return Ok(refused(422, "Invalid", "sendInitialEvents is forbidden"));
         }
         state.open += 1;
@@ -221,11 +223,9 @@ impl World {
             let state = self.lock();
             first.extend(state.matching(&filter).map(|o| line("ADDED", o)));
             from = state.revision;
-            first.push(line(
-                "BOOKMARK",
-                &json!({"metadata": {"resourceVersion": from.to_string(),
-                "annotations": {"k8s.io/initial-events-end": "true"}}}),
-            ));
+            let end = json!({"metadata": {"resourceVersion": from.to_string(),
+                "annotations": {"k8s.io/initial-events-end": "true"}}});
+            first.extend((!state.nature.ignores).then(|| line("BOOKMARK", &end)));
         }
         let cut = self.lock().cut();
         let start = (Open(self.clone()), self.changed.subscribe(), from, false);
