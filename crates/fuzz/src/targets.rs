@@ -3,6 +3,7 @@
 mod api;
 mod base;
 mod decimal;
+mod git;
 mod kinds;
 mod model;
 mod patch;
@@ -45,6 +46,9 @@ pub fn all() -> &'static [Target] {
         Target { name: "explain-path", seeds: seeds::paths, run: model::path },
         Target { name: "kinds", seeds: seeds::objects, run: kinds::create },
         Target { name: "kinds-update", seeds: seeds::pairs, run: kinds::update },
+        Target { name: "git-packets", seeds: git::packet_seeds, run: git::packets },
+        Target { name: "git-pack", seeds: git::pack_seeds, run: git::pack },
+        Target { name: "git-texts", seeds: git::text_seeds, run: git::texts },
         Target { name: "api", seeds: seeds::requests, run: api::request },
     ];
     ALL

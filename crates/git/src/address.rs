@@ -78,12 +78,12 @@ impl fmt::Display for Address {
 impl HttpAddress {
     fn parse(text: &str, allow_http: bool) -> Result<Self, Error> {
         let refuse = |why: &str| Error::Address { shown: shown(text), why: why.to_owned() };
-        // Looked for before anything else reads the text, so that no other message can hold it.
-        let authority =
-            text.split_once("://").map_or("", |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or("");
-        if authority.contains('@') {
+        // Looked for before anything else reads the text, so that no other message can hold it. Behind a
+        // mistyped address it may seem to be a part of the path.
+        if text.contains('@') {
             return Err(refuse(
-                "it holds a user name or a token, which would end up in logs: take it out, and give it as a credential (a file or an environment variable)",
+                "it holds a user name or a token, which would end up in logs: take it out, and give it as a \
+                 credential (a file or an environment variable); an @ of the path is written %40",
             ));
         }
         if text.contains(['?', '#']) {
@@ -142,11 +142,12 @@ impl fmt::Display for HttpAddress {
 
 /// An address without user, query and fragment: what may stand in a message.
 pub(crate) fn shown(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or("");
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(s, rest)| (s, rest));
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    // The last @ ends the user, whatever the user holds.
-    let host = authority.rsplit('@').next().unwrap_or("");
-    let colon = if scheme.is_empty() { "" } else { "://" };
-    tame(format!("{scheme}{colon}{host}{path}").as_bytes(), 500)
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    // The last @ ends the user, whatever the user holds, and wherever a mistyped address has it.
+    let text = match text.rsplit_once('@') {
+        Some((_, rest)) if scheme.contains(['@', '?', '#']) || scheme.is_empty() => rest.to_owned(),
+        Some((_, rest)) => format!("{scheme}://{rest}"),
+        None => text.to_owned(),
+    };
+    tame(text.split(['?', '#']).next().unwrap_or("").as_bytes(), 500)
 }

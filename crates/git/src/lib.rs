@@ -41,6 +41,7 @@ pub use history::{Ancestry, Log, MergeBase};
 pub use local::Local;
 pub use object::{Commit, Kind, Mode, Object, Who, id_from_hex, id_of};
 pub use objects::Objects;
+pub use pack::checksum as pack_checksum;
 pub use refs::check_name;
 pub use remote::{Depth, Fetch, Fetched, Push, Pushed, Remote, RemoteRef, Report, Want, read_report};
 pub use sign::SshKey;

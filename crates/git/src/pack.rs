@@ -30,6 +30,14 @@ pub(crate) enum Head {
     Id(Oid),
 }
 
+/// The checksum that stands behind this content of a pack. Content made to collide with another's SHA-1
+/// has that of nothing.
+pub fn checksum(content: &[u8]) -> Oid {
+    let mut hasher = gix_hash::hasher(gix_hash::Kind::Sha1);
+    hasher.update(content);
+    hasher.try_finalize().unwrap_or_else(|_| Oid::null(gix_hash::Kind::Sha1))
+}
+
 /// A byte that must be there.
 fn byte(input: &mut impl BufRead) -> io::Result<u8> {
     let found = input.fill_buf()?.first().copied();

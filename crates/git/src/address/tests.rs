@@ -36,6 +36,11 @@ fn addresses_that_cannot_be_used_say_why_and_hold_no_secret() {
         ("http://x:s3cret@git.corp/m", "it holds a user name or a token"),
         ("ssh://git:s3cret@github.com/acme/m", "SSH is not spoken"),
         ("git@github.com:acme/m.git", "an address over SSH"),
+        ("https:/x:s3cret@github.com/acme/m", "an address over SSH"),
+        ("https://github.com/x:s3cret@host/m", "it holds a user name or a token"),
+        ("https://x:s3c?ret@github.com/m", "it holds a user name or a token"),
+        ("https://x:s3c#ret@github.com/m", "it holds a user name or a token"),
+        ("s3cret@://x", "only https://, file:// and paths"),
         ("git://github.com/acme/m", "only https://, file:// and paths"),
         ("https://github.com/acme/m?token=s3cret", "it has a query"),
         ("https://github.com/acme/m#s3cret", "it has a query"),
@@ -50,4 +55,17 @@ fn addresses_that_cannot_be_used_say_why_and_hold_no_secret() {
         assert!(why.contains(words), "{text}: {why}");
         assert!(!why.contains("s3c"), "{why}");
     }
+}
+
+#[test]
+fn what_is_shown_helps_to_find_the_address() {
+    let shown = |text: &str| Address::parse(text, false).unwrap_err().to_string();
+    assert!(
+        shown("https://x:s3cret@github.com/acme/m")
+            .starts_with("the repository address https://github.com/acme/m cannot be used: ")
+    );
+    assert!(
+        shown("git@github.com:acme/m.git")
+            .starts_with("the repository address github.com:acme/m.git cannot be used: ")
+    );
 }
