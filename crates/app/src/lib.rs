@@ -3,6 +3,7 @@
 //! Each verb is a module of [`verbs`]: its arguments, and `run`, which says how it ended.
 
 mod exit;
+mod server;
 mod shop;
 mod terminal;
 mod verbs;
@@ -38,6 +39,12 @@ enum Verb {
     Deploy(verbs::deploy::Arguments),
     /// Say which rule set a rendered value, why, and who may change it
     Explain(verbs::explain::Arguments),
+    /// Run the components that serve a cluster: on it, or on a laptop with a kubeconfig
+    Server(verbs::server::Arguments),
+    /// List the server's components, with what each needs; or its RBAC manifests
+    Components(verbs::components::Arguments),
+    /// Print the server's configuration, where each value comes from, or its JSON Schema
+    Config(verbs::config::Arguments),
     /// Run everything in one process: the embedded cluster with the sample shop
     Demo(verbs::demo::Arguments),
     /// Run the embedded cluster: a Kubernetes API with controllers and fake nodes, for any client
@@ -67,6 +74,9 @@ fn run(cli: Cli) -> Exit {
         Verb::Apply(arguments) => verbs::apply::run(&arguments),
         Verb::Deploy(arguments) => verbs::deploy::run(&arguments),
         Verb::Explain(arguments) => verbs::explain::run(&arguments),
+        Verb::Server(arguments) => verbs::server::run(&arguments),
+        Verb::Components(arguments) => verbs::components::run(&arguments),
+        Verb::Config(arguments) => verbs::config::run(&arguments),
         Verb::Demo(arguments) => verbs::demo::run(&arguments),
         Verb::Sim(arguments) => verbs::sim::run(&arguments),
         Verb::Completions(arguments) => verbs::completions::run(&arguments, &mut Cli::command()),

@@ -2,6 +2,8 @@
 
 pub mod apply;
 pub mod completions;
+pub mod components;
+pub mod config;
 pub mod demo;
 pub mod deploy;
 pub mod diff;
@@ -9,6 +11,7 @@ pub mod explain;
 pub mod new;
 mod removed;
 pub mod render;
+pub mod server;
 pub mod sim;
 mod source;
 mod target;

@@ -10,6 +10,7 @@ mod python_client;
 mod removal;
 mod rendered;
 mod rust_client;
+mod server;
 mod tour;
 mod view;
 mod wire;

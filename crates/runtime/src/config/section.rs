@@ -92,20 +92,16 @@ pub struct ServerSection {
     /// cluster; `*.` in front stands for any part. A request for another name is refused.
     pub hosts: Vec<String>,
     /// Its certificate; plain HTTP unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSection>,
     /// Who may call it, by bearer tokens; anyone who reaches it unless said.
     pub tokens: Vec<TokenSection>,
     /// Classes of routes that are off unless asked for.
     pub enable: Vec<ClassName>,
     /// The port that the internet calls: signed webhooks and nothing else; none unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<WebhookSection>,
     /// The folder in which it keeps its data; nothing is kept unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<FilePath>,
     /// Threads for work that takes long; as many as there are processors unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u16>,
     /// How long its components may take in all to put their work in order at the end.
     pub drain: Duration,
@@ -163,7 +159,7 @@ pub struct WebhookSection {
     #[serde(default)]
     pub hosts: Vec<String>,
     /// Its certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub tls: Option<TlsSection>,
 }
 

@@ -1,0 +1,200 @@
+//! The server as a process: only a kubeconfig, its routes, a changed configuration, its data folder, its end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use kiban_testkit::{Said, Sim, kiban, said};
+
+struct Server {
+    child: Child,
+    address: String,
+    err: Option<BufReader<ChildStderr>>,
+}
+
+impl Server {
+    /// Starts it on port 0 and waits for its `ready` line.
+    fn start(sim: &Sim, more: &[&str]) -> Self {
+        let mut child = command(sim, more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let Some(address) = line.trim_end().strip_prefix("ready http://").map(ToOwned::to_owned) else {
+            let mut log = String::new();
+            let _ = err.read_to_string(&mut log);
+            panic!("not ready: {line:?} {log}");
+        };
+        Self { child, address, err: Some(err) }
+    }
+
+    /// One request: its status and body.
+    fn get(&self, path: &str, host: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        (status.unwrap_or_else(|| panic!("no answer: {text:?}")), body.unwrap_or_default())
+    }
+
+    fn signal(&self, name: &str) {
+        said(Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string())).ok();
+    }
+
+    /// Asks it to end and gives back its exit code and its log.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.signal("TERM");
+        let mut log = String::new();
+        self.err.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(sim: &Sim, more: &[&str]) -> Command {
+    let mut command = Command::new(kiban());
+    command.args(["server", "--listen", "127.0.0.1:0"]).args(more);
+    command.env_remove("KUBECONFIG").arg("--kubeconfig").arg(sim.kubeconfig());
+    command
+}
+
+fn run(sim: &Sim, more: &[&str]) -> Said {
+    said(&mut command(sim, more))
+}
+
+#[test]
+fn a_kubeconfig_is_all_it_needs_and_it_ends_in_order() {
+    let sim = Sim::start(1);
+    let server = Server::start(&sim, &[]);
+    assert_eq!(server.get("/livez", "localhost"), (200, "ok".to_owned()));
+    sim.wait("the server is ready", || server.get("/readyz", "localhost").0 == 200);
+    let (_, checks) = server.get("/readyz?verbose", &server.address);
+    assert!(checks.contains("[+]cluster ok\n"), "{checks}");
+    let (code, words) = server.get("/livez", "evil.example");
+    assert_eq!(code, 421, "{words}");
+    let (_, metrics) = server.get("/metrics", "localhost");
+    for row in ["kiban_cluster_up 1", "kiban_component_up{component=\"cluster\"} 1", "process_open_fds "] {
+        assert!(metrics.contains(row), "{row} is not in: {metrics}");
+    }
+    check_metrics(&sim, &metrics);
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+    assert!(log.contains("\"the cluster answers\"") && log.contains("\"ended\""), "{log}");
+}
+
+/// Asks promtool what it thinks of the metrics' names and text.
+fn check_metrics(sim: &Sim, metrics: &str) {
+    let Some(promtool) = kiban_testkit::tool("server::check_metrics", "promtool") else { return };
+    let file = sim.file("metrics", metrics);
+    let input = std::fs::File::open(file).unwrap();
+    let judged = said(Command::new(promtool).args(["check", "metrics"]).stdin(input));
+    assert_eq!(judged.code, 0, "{}{}", judged.out, judged.err);
+}
+
+#[test]
+fn a_component_is_switched_off_and_on_while_it_runs() {
+    let sim = Sim::start(1);
+    let write =
+        |more: &str| sim.file("kiban.yaml", &format!("apiVersion: kiban.dev/v1\nkind: Server\n{more}"));
+    let path = write("");
+    let server = Server::start(&sim, &["--config", &path]);
+    let up = || server.get("/metrics", "localhost").1.contains("\nkiban_cluster_up 1\n");
+    sim.wait("the component works", up);
+    write("off: [cluster]\n");
+    server.signal("HUP");
+    sim.wait("it is off, and its metrics with it", || {
+        let (_, metrics) = server.get("/metrics", "localhost");
+        server.get("/readyz/cluster", "localhost").0 == 404 && !metrics.contains("kiban_cluster_up")
+    });
+    assert_eq!(server.get("/readyz", "localhost").0, 200);
+    write("of: []\n");
+    server.signal("HUP");
+    sim.wait("what is wrong is told", || {
+        server.get("/metrics", "localhost").1.contains("\nkiban_config_last_reload_successful 0\n")
+    });
+    assert_eq!(server.get("/readyz/cluster", "localhost").0, 404, "the configuration before stays");
+    // Without a signal: the file is looked at.
+    write("");
+    sim.wait("it is on again", up);
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("unknown key \\\"of\\\" in Server; did you mean \\\"off\\\"?"), "{log}");
+}
+
+#[test]
+fn a_data_folder_is_held_by_one_process_and_let_go_whatever_ends_it() {
+    let sim = Sim::start(1);
+    let data = sim.folder().join("data");
+    let flags = ["--data", data.to_str().unwrap()];
+    let mut server = Server::start(&sim, &flags);
+    let second = run(&sim, &flags);
+    let pid = server.child.id();
+    let words = format!("is in use by another kiban (process {pid}); one process at a time may use it");
+    assert!(second.code == 3 && second.err.contains(&words), "{}", second.err);
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let server = Server::start(&sim, &flags);
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    std::fs::write(data.join("VERSION"), "99\n").unwrap();
+    let before = names(&data);
+    let newer = run(&sim, &flags);
+    assert!(
+        newer.code == 3 && newer.err.contains("has version 99, and this kiban knows up to 1"),
+        "{}",
+        newer.err
+    );
+    assert_eq!(names(&data), before);
+}
+
+fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_and_nothing_is_served() {
+    let sim = Sim::start(1);
+    let exposed = run(&sim, &["--listen", "0.0.0.0:0"]);
+    assert!(
+        exposed.out.is_empty() && exposed.err.contains("cannot be used multiple times"),
+        "{}",
+        exposed.err
+    );
+    let bad = sim.file("bad.yaml", "apiVersion: kiban.dev/v1\nkind: Server\nserver:\n  lsten: x\n");
+    let wrong = run(&sim, &["--config", &bad]);
+    assert!(
+        wrong.code == 2 && wrong.err.contains("bad.yaml:4:3: unknown key \"lsten\" in server"),
+        "{}",
+        wrong.err
+    );
+    let open = sim.file(
+        "open.yaml",
+        "apiVersion: kiban.dev/v1\nkind: Server\nserver:\n  webhooks: { listen: \":0\" }\n",
+    );
+    let wrong = run(&sim, &["--config", &open]);
+    assert!(wrong.code == 2 && wrong.err.contains("can be reached from other machines"), "{}", wrong.err);
+    let nowhere = said(Command::new(kiban()).args([
+        "server",
+        "--kubeconfig",
+        "/nowhere/config",
+        "--listen",
+        "127.0.0.1:0",
+    ]));
+    assert!(nowhere.code == 3 && nowhere.err.contains("/nowhere/config"), "{}", nowhere.err);
+}
