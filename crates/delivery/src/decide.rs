@@ -1,6 +1,6 @@
 //! What is to be done about one app, from what a commit asks for and what the cluster remembers. Pure.
 
-use kiban_kube::inventory::Inventory;
+use kiban_kube::inventory::{Inventory, Told};
 
 /// The word in an inventory for a rollout that was watched to its end and was good.
 pub const GOOD: &str = "good";
@@ -17,6 +17,8 @@ pub enum Step {
     Deploy,
     /// It was applied, but who watched it is gone: watch and judge.
     Watch,
+    /// It is known to be bad, and whoever took it back did not come to the end of it: go on.
+    TakeBack,
     /// It is known to be bad and held back; an older render runs.
     Held,
     /// It was found bad and left running, because its environment takes nothing back.
@@ -34,11 +36,14 @@ pub fn next(wanted: Option<&str>, known: Option<&Inventory>) -> Step {
         (Some(_), None) => return Step::Deploy,
         (Some(digest), Some(known)) => (digest, known),
     };
-    if known.held.as_ref().is_some_and(|held| held.render == digest) {
-        // The rollback itself may have been cut short: the good render is applied again by who holds it.
-        return Step::Held;
+    if let Some(held) = known.held.as_ref().filter(|held| held.render == digest) {
+        // The verdict is what is noted last: without it the rollback was cut short.
+        let is_told = |told: &Told| told.verdict == BAD && told.commit == held.bad.commit;
+        let is_over = known.applying.is_none() && known.verdict.as_ref().is_some_and(is_told);
+        return if is_over { Step::Held } else { Step::TakeBack };
     }
-    if known.applying.is_some() || known.render != digest {
+    // A hold of something else is released by an apply, even where nothing else is to be changed.
+    if known.applying.is_some() || known.held.is_some() || known.render != digest {
         return Step::Deploy;
     }
     match &known.verdict {
@@ -60,7 +65,6 @@ pub fn last_good(known: &Inventory) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use kiban_kube::apply::{Hold, Request};
-    use kiban_kube::inventory::Told;
     use serde_json::json;
 
     use super::*;
@@ -88,9 +92,11 @@ mod tests {
     fn what_is_to_be_done_follows_from_what_is_asked_for_and_what_is_remembered() {
         let interrupted = Inventory { applying: Some("c2".into()), ..ran("1", "c1", Some(("c1", GOOD))) };
         let held = Inventory {
-            held: Some(Hold { render: request("2").digest(), ..Hold::default() }),
+            held: Some(Hold { render: request("2").digest(), bad: "c2".into(), ..Hold::default() }),
             ..ran("1", "c1", Some(("c2", BAD)))
         };
+        let half_held = Inventory { applying: Some("c1".into()), ..held.clone() };
+        let untold = Inventory { verdict: ran("1", "c1", Some(("c1", GOOD))).verdict, ..held.clone() };
         for (what, wanted, known, step) in [
             ("neither", None, None, Step::Nothing),
             ("new", Some("1"), None, Step::Deploy),
@@ -102,6 +108,9 @@ mod tests {
             ("bad and left", Some("1"), Some(ran("1", "c1", Some(("c1", BAD)))), Step::Bad),
             ("killed while applying", Some("1"), Some(interrupted), Step::Deploy),
             ("held", Some("2"), Some(held.clone()), Step::Held),
+            ("killed while taking back", Some("2"), Some(half_held), Step::TakeBack),
+            ("killed before the verdict", Some("2"), Some(untold), Step::TakeBack),
+            ("reverted after a hold", Some("1"), Some(held.clone()), Step::Deploy),
             ("fixed after a hold", Some("3"), Some(held), Step::Deploy),
         ] {
             let digest = wanted.map(|w| request(w).digest());

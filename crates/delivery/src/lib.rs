@@ -3,6 +3,8 @@
 //! [`layout`] says what a commit of a manifest repository asks for, app by app; [`decide`] what is to be
 //! done about it, purely; [`rollout`] does it for one app, and [`reconcile`] for all of them, again and again.
 
+pub mod component;
+pub mod config;
 pub mod content;
 pub mod decide;
 pub mod environment;

@@ -120,6 +120,7 @@ pub async fn follow(follow: Follow, shutdown: Shutdown) {
         apps: BTreeMap::new(),
         snapshot: None,
         tasks: JoinSet::new(),
+        removals_wait: false,
         removal_told: None,
         trouble: None,
     };
@@ -137,6 +138,8 @@ struct Reconciler {
     apps: BTreeMap<String, App>,
     snapshot: Option<Arc<Snapshot>>,
     tasks: JoinSet<(String, String, End)>,
+    /// Something is to be removed once a rollout has come to its end.
+    removals_wait: bool,
     /// What was said last of apps that are gone and held.
     removal_told: Option<String>,
     /// What was said last of a branch that cannot be followed.
@@ -209,6 +212,12 @@ impl Reconciler {
         for unit in &snapshot.units {
             self.apps.entry(unit.app.clone()).or_default().is_asked = true;
         }
+        // What nothing asks for any more is not rolled out to its end.
+        for app in self.apps.values().filter(|app| !app.is_asked && app.wanted.is_some()) {
+            if let Some(running) = &app.running {
+                running.canceller.cancel();
+            }
+        }
         for (unit, brief) in changed {
             let Some(app) = self.apps.get_mut(&unit.app) else { continue };
             match brief {
@@ -250,10 +259,13 @@ impl Reconciler {
 
     /// Starts what is to be done about an app, unless it is under way.
     fn decide(&mut self, name: &str) {
+        if name != PLATFORM && self.apps.get(PLATFORM).is_some_and(|app| app.running.is_some()) {
+            return;
+        }
         let Some(app) = self.apps.get_mut(name) else { return };
         let Some(brief) = app.wanted.clone().filter(|_| app.is_asked) else { return };
         if let Some(running) = &app.running {
-            if running.digest != brief.digest {
+            if running.digest != brief.digest || running.namespace != brief.namespace {
                 running.canceller.cancel();
             }
             return;
@@ -269,11 +281,14 @@ impl Reconciler {
                 return;
             }
         };
-        let step = decide::next(Some(&brief.digest), inventory.as_ref());
+        let mut step = decide::next(Some(&brief.digest), inventory.as_ref());
+        // What a rollout that was cut short wrote may not have been seen yet: whatever there is, is applied upon.
+        if app.was_cut && matches!(step, Step::Nothing | Step::Watch) {
+            step = Step::Deploy;
+        }
         let is_idle = match step {
-            Step::Nothing | Step::Bad | Step::Remove => true,
-            Step::Held => inventory.as_ref().is_none_or(|i| i.applying.is_none()),
-            Step::Deploy | Step::Watch => false,
+            Step::Nothing | Step::Bad | Step::Remove | Step::Held => true,
+            Step::Deploy | Step::Watch | Step::TakeBack => false,
         };
         app.state = app::word(&step);
         if is_idle {
@@ -294,13 +309,14 @@ impl Reconciler {
             link: String::new(),
             apps: BTreeMap::new(),
         });
-        let digest = brief.digest.clone();
+        let (digest, namespace) = (brief.digest.clone(), brief.namespace.clone());
         let settings = &snapshot.settings.environment;
+        let (canceller, cancel) = Canceller::new();
+        app.running = Some(Running { canceller, digest: digest.clone(), namespace, about: about.clone() });
         let job =
             Job { brief, step, about, watch: settings.watch.get(), rollback: settings.rollback, repository };
-        let (canceller, cancel) = Canceller::new();
-        app.running = Some(Running { canceller, digest: digest.clone() });
         app.retry_at = None;
+        app.was_cut = false;
         app.state = "rolling-out";
         let (rollouts, name) = (self.rollouts.clone(), name.to_owned());
         self.tasks.spawn(async move {
@@ -325,12 +341,21 @@ impl Reconciler {
             found.insert((inventory.app.clone(), namespace.clone()), inventory.as_ref().clone());
             inventories.push((inventory.app.clone(), namespace, *objects));
         }
+        let waits = std::cell::Cell::new(false);
         let asked = |app: &str, namespace: &str| {
-            let wanted = self.apps.get(app).and_then(|a| a.wanted.as_ref());
+            let known = self.apps.get(app);
+            let is_under_way = known.is_some_and(|a| a.running.is_some());
             // An app whose files are broken is still asked for.
-            snapshot_apps.contains_key(app) && wanted.is_none_or(|brief| brief.namespace == namespace)
+            let is_asked = snapshot_apps.contains_key(app)
+                && known.and_then(|a| a.wanted.as_ref()).is_none_or(|brief| brief.namespace == namespace);
+            // One that moves to another namespace leaves the old one once it has come to an end in the new.
+            let has_moved = snapshot_apps.contains_key(app) && known.is_some_and(App::is_settled);
+            let waits_on = is_under_way || (snapshot_apps.contains_key(app) && !has_moved);
+            waits.set(waits.get() || (!is_asked && waits_on));
+            is_asked || waits_on
         };
         let gone = known::gone(&inventories, &asked, !snapshot.units.is_empty());
+        self.removals_wait = waits.get();
         self.figures.held.set(if gone.held.is_some() { gone.apps.len() as f64 } else { 0.0 });
         if gone.held != self.removal_told {
             if let Some(why) = &gone.held {
@@ -414,9 +439,19 @@ impl Reconciler {
             }
         }
         if let Some(app) = self.apps.get_mut(name) {
+            if let (End::Stopped, Some(running)) = (&end, &app.running) {
+                self.rollouts.threads.report(&running.about, name, State::Superseded);
+            }
             app.ended(digest, &end);
         }
-        if name == PLATFORM { self.decide_all() } else { self.decide(name) }
+        if name == PLATFORM {
+            self.decide_all();
+        } else {
+            self.decide(name);
+        }
+        if self.removals_wait {
+            self.decide_removals();
+        }
     }
 
     fn retry(&mut self) {

@@ -162,7 +162,8 @@ impl Rollouts {
         let end = match job.step {
             Step::Nothing => End::Nothing,
             Step::Bad => End::Nothing,
-            Step::Held => self.held(job, known, cancel).await,
+            Step::Held => held(known),
+            Step::TakeBack => self.take_back_again(job, known, cancel).await,
             Step::Remove => self.remove(job, cancel).await,
             Step::Deploy => self.deploy(job, known, cancel).await,
             Step::Watch => self.watch_and_judge(job, known, cancel).await,
@@ -318,11 +319,16 @@ impl Rollouts {
     }
 
     async fn good(&self, job: &Job) -> End {
-        let commit = job.brief.revision.commit.clone();
+        let (commit, digest) = (job.brief.revision.commit.clone(), job.brief.digest.clone());
         let told = self.told(&commit, GOOD, "");
         let noted = self
             .amend(job, &move |inventory| {
-                inventory.verdict = Some(told.clone());
+                // Another deployer may have brought something else meanwhile, of which nothing is known here.
+                if inventory.render != digest || inventory.applying.is_some() {
+                    return;
+                }
+                // The commit that was applied may be an older one, which asked for the same.
+                inventory.verdict = Some(Told { commit: inventory.revision.commit.clone(), ..told.clone() });
                 inventory.others.insert(GOOD_ENTRY.to_owned(), commit.clone());
             })
             .await;
@@ -334,17 +340,45 @@ impl Rollouts {
 
     /// Takes back what is bad, where that may be done, and notes what became of it.
     async fn bad(&self, job: &Job, known: Option<&Inventory>, faults: Vec<Fault>, cancel: &Cancel) -> End {
-        let cause = words::cause(&faults);
-        let commit = job.brief.revision.commit.clone();
-        let then = match self.good_commit(job, known).await {
-            Err(why) => why,
-            Ok(good) => match self.roll_back(job, &good, &cause, cancel).await {
-                Ok(done) => done,
-                Err(End::Stopped) => return End::Stopped,
-                Err(end) => words::not_taken_back(&end),
-            },
+        let hold = Hold {
+            bad: job.brief.revision.clone(),
+            render: job.brief.digest.clone(),
+            reason: words::cause(&faults),
+            since: self.clock.now(),
         };
-        let told = self.told(&commit, BAD, &cause);
+        match self.good_commit(job, known).await {
+            Ok(good) => self.take_back(job, &good, hold, faults, cancel).await,
+            Err(then) => self.note_bad(job, &hold, faults, then).await,
+        }
+    }
+
+    /// Goes on with what somebody began to take back and did not end.
+    async fn take_back_again(&self, job: &Job, known: Option<&Inventory>, cancel: &Cancel) -> End {
+        let Some((known, hold)) = known.and_then(|known| Some((known, known.held.clone()?))) else {
+            return End::Nothing;
+        };
+        let faults = words::as_fault(job, &hold.reason);
+        match last_good(known).map(str::to_owned) {
+            Some(good) => self.take_back(job, &good, hold, faults, cancel).await,
+            None => {
+                let then = "left as it is: no earlier commit is known to be good".to_owned();
+                self.note_bad(job, &hold, faults, then).await
+            }
+        }
+    }
+
+    async fn take_back(&self, job: &Job, good: &str, hold: Hold, faults: Vec<Fault>, cancel: &Cancel) -> End {
+        let then = match self.roll_back(job, good, &hold, cancel).await {
+            Ok(done) => done,
+            Err(End::Stopped) => return End::Stopped,
+            Err(end) => words::not_taken_back(&end),
+        };
+        self.note_bad(job, &hold, faults, then).await
+    }
+
+    /// The last thing that is noted of a bad rollout: who finds it knows that nothing is left to be done.
+    async fn note_bad(&self, job: &Job, hold: &Hold, faults: Vec<Fault>, then: String) -> End {
+        let told = self.told(&hold.bad.commit, BAD, &hold.reason);
         if let Err(why) = self.amend(job, &move |inventory| inventory.verdict = Some(told.clone())).await {
             tracing::warn!(app = job.brief.app, "the verdict could not be noted: {why}");
         }
@@ -373,16 +407,11 @@ impl Rollouts {
     }
 
     /// Applies the good render, holds the bad one back, and takes its change back in the repository.
-    async fn roll_back(&self, job: &Job, good: &str, cause: &str, cancel: &Cancel) -> Result<String, End> {
+    async fn roll_back(&self, job: &Job, good: &str, hold: &Hold, cancel: &Cancel) -> Result<String, End> {
         let cannot = |why: String| End::Failed { why, again: true };
         let app = &job.brief.app;
         let mut request = job.repository.request(app, good).await.map_err(cannot)?;
-        request.hold = Some(Hold {
-            bad: job.brief.revision.clone(),
-            render: job.brief.digest.clone(),
-            reason: cause.to_owned(),
-            since: self.clock.now(),
-        });
+        request.hold = Some(hold.clone());
         self.tell(job, State::Applying { waiting: format!("the rollback to {}", words::short(good)) });
         let turn = self.turns.acquire().await;
         match self.apply(job, &request, cancel).await {
@@ -391,7 +420,7 @@ impl Rollouts {
             Applied::End(end) => return Err(end),
         }
         drop((turn, request));
-        let bad = &job.brief.revision.commit;
+        let (bad, cause) = (&hold.bad.commit, &hold.reason);
         let reverted = job.repository.revert(Revert { app, bad, good, cause }).await;
         Ok(match reverted {
             Ok(done) => format!("rolled back to {}; {done}", words::short(good)),
@@ -399,20 +428,6 @@ impl Rollouts {
                 format!("rolled back to {}; its change stays in the repository: {why}", words::short(good))
             }
         })
-    }
-
-    /// A bad render that is still asked for: the rollback may have been cut short.
-    async fn held(&self, job: &Job, known: Option<&Inventory>, cancel: &Cancel) -> End {
-        let Some((known, hold)) = known.and_then(|known| Some((known, known.held.clone()?))) else {
-            return End::Nothing;
-        };
-        let Some(good) = known.applying.as_ref().map(|revision| revision.commit.clone()) else {
-            return End::Held { why: format!("held back since {}: {}", hold.since, hold.reason) };
-        };
-        match self.roll_back(job, &good, &hold.reason, cancel).await {
-            Ok(then) => End::Bad { faults: words::as_fault(job, &hold.reason), then },
-            Err(end) => end,
-        }
     }
 
     fn told(&self, commit: &str, verdict: &str, cause: &str) -> Told {
@@ -436,11 +451,21 @@ enum Applied {
     End(End),
 }
 
+/// A bad render that is still asked for.
+fn held(known: Option<&Inventory>) -> End {
+    match known.and_then(|known| known.held.as_ref()) {
+        Some(hold) => held_by(hold),
+        None => End::Nothing,
+    }
+}
+
+fn held_by(hold: &Hold) -> End {
+    End::Held { why: format!("held back since {}: {}", hold.since, hold.reason) }
+}
+
 fn failed(error: ApplyError) -> End {
     match error {
-        ApplyError::Held { hold, .. } => {
-            End::Held { why: format!("held back since {}: {}", hold.since, hold.reason) }
-        }
+        ApplyError::Held { hold, .. } => held_by(&hold),
         error => {
             let why = words::of_error(&error);
             // What is wrong with the files stays wrong until somebody changes them.

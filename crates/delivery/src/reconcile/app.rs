@@ -35,6 +35,8 @@ pub(super) struct App {
     pub(super) retry_at: Option<Instant>,
     /// How it is, in a word.
     pub(super) state: &'static str,
+    /// The last rollout was told to stop at some point.
+    pub(super) was_cut: bool,
 }
 
 /// A rollout that is under way.
@@ -42,6 +44,10 @@ pub(super) struct Running {
     pub(super) canceller: Canceller,
     /// The digest of what it rolls out.
     pub(super) digest: String,
+    /// Where to.
+    pub(super) namespace: String,
+    /// The commit that brought it, for people.
+    pub(super) about: Thread,
 }
 
 impl App {
@@ -57,6 +63,7 @@ impl App {
         }
         self.wanted = Some(brief);
         self.about = Some(about);
+        self.done = None;
         self.failures = 0;
         self.retry_at = None;
     }
@@ -83,7 +90,7 @@ impl App {
             End::Stopped => "rolling-out",
         };
         match end {
-            End::Stopped => {}
+            End::Stopped => self.was_cut = true,
             End::Failed { again: true, .. } => {
                 let pause = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
                 self.failures += 1;
@@ -94,6 +101,12 @@ impl App {
                 self.done = Some(digest.to_owned());
             }
         }
+    }
+
+    /// What is asked for has come to an end, and not to a failure.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_done = self.wanted.as_ref().is_some_and(|brief| self.done.as_ref() == Some(&brief.digest));
+        is_done && self.broken.is_none() && matches!(self.state, "good" | "bad" | "held")
     }
 
     /// How it is, in a word.
@@ -120,7 +133,7 @@ pub(super) fn word(step: &Step) -> &'static str {
         Step::Nothing => "good",
         Step::Bad => "bad",
         Step::Held => "held",
-        Step::Deploy | Step::Watch | Step::Remove => "rolling-out",
+        Step::Deploy | Step::Watch | Step::TakeBack | Step::Remove => "rolling-out",
     }
 }
 
