@@ -11,9 +11,11 @@ mod custom;
 mod discovery;
 mod get;
 mod list;
+mod login;
 mod params;
 mod patch;
 mod path;
+mod permit;
 mod respond;
 mod review;
 mod scale;
@@ -21,6 +23,7 @@ mod subresource;
 mod swagger;
 #[cfg(test)]
 mod tests;
+mod token;
 mod twin;
 mod watch;
 mod write;
@@ -28,13 +31,14 @@ mod write;
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
 use kiban_runtime::http::{Body, Handler};
 use kiban_runtime::shutdown::Shutdown;
 
 use crate::custom::Table;
-use crate::kind::{KindId, well_known::ENDPOINTS as ENDPOINT_LISTS};
+use crate::kind::{KindId, well_known::CONFIG_MAP, well_known::ENDPOINTS as ENDPOINT_LISTS};
+use crate::object::Key;
+use crate::rbac::{Action, Authorizer, User};
 use crate::registry::Cluster;
 use crate::status::ApiError;
 use params::Params;
@@ -51,6 +55,11 @@ pub const GROUPS: [&str; 2] = ["system:masters", "system:authenticated"];
 pub struct Api {
     cluster: Cluster,
     token: String,
+    /// The key of service accounts' tokens; none where the machine gives no randomness.
+    signer: Option<token::Signer>,
+    authorizer: Authorizer,
+    /// Roles are in force.
+    rbac: bool,
     documents: discovery::Documents,
     shutdown: Shutdown,
 }
@@ -62,8 +71,8 @@ struct Call {
     accept: Accept,
     user_agent: String,
     content_type: String,
-    /// As whom the caller wants to be seen (`kubectl --as`): name and groups.
-    impersonated: Option<(String, Vec<String>)>,
+    /// Who calls, or as whom they want to be seen.
+    user: User,
     /// The custom kinds as they were when the request began.
     customs: Arc<Table>,
     body: bytes::Bytes,
@@ -72,29 +81,43 @@ struct Call {
 impl Api {
     /// An API that answers the holder of `token` only.
     pub fn new(cluster: Cluster, token: String, shutdown: Shutdown) -> Self {
-        Self { cluster, token, documents: discovery::Documents::default(), shutdown }
+        Self {
+            cluster,
+            token,
+            signer: token::Signer::new(),
+            authorizer: Authorizer::default(),
+            rbac: false,
+            documents: discovery::Documents::default(),
+            shutdown,
+        }
     }
 
-    fn authorize(&self, request: &Request<Incoming>) -> Result<(), ApiError> {
-        let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let token = given.strip_prefix("Bearer ").unwrap_or_default();
-        if same(token.as_bytes(), self.token.as_bytes()) {
-            return Ok(());
-        }
-        Err(ApiError::new(401, "Unauthorized", "Unauthorized"))
+    /// The same, with roles in force or not.
+    #[must_use]
+    pub fn with_rbac(self, rbac: bool) -> Self {
+        Self { rbac, ..self }
     }
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-        self.authorize(&request)?;
+        let user = self.login(request.headers())?;
         let (head, incoming) = request.into_parts();
         let customs = self.cluster.customs();
-        let mut route = path::parse(head.uri.path(), &customs)?;
+        let route = path::parse(head.uri.path(), &customs);
+        if route.is_err() && self.rbac {
+            // Who may not ask does not learn what is there.
+            let (verb, path) = (head.method.as_str().to_lowercase(), head.uri.path().to_owned());
+            self.permit(&user, &Action { verb, path, ..Action::default() })?;
+        }
+        let mut route = route?;
         let mut params = Params::parse(head.uri.query().unwrap_or_default())?;
         if let Route::Resource { watch: true, .. } = route {
             params.watch = true;
         }
         let header =
             |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        if self.rbac {
+            self.permit(&user, &permit::action(&head.method, &route, &params, head.uri.path()))?;
+        }
         let accept = Accept::parse(&header("accept"))?;
         let body = body::read(incoming, header("content-encoding")).await?;
         let call = Call {
@@ -103,7 +126,7 @@ impl Api {
             accept,
             user_agent: header("user-agent"),
             content_type: header("content-type"),
-            impersonated: impersonated(&head.headers),
+            user,
             customs,
             body,
         };
@@ -135,8 +158,24 @@ impl Api {
                 let _ = other;
                 Err(ApiError::method_not_allowed())
             }
+            Route::Issuer => Ok(respond::value(200, &self.issuer())),
+            Route::Keys => {
+                let set = self.signer.as_ref().map(token::Signer::key_set);
+                Ok(respond::value(200, &set.unwrap_or_default()))
+            }
             other => self.documents.answer(&other, &call.accept, &call.customs),
         }
+    }
+
+    /// What relying parties of service accounts' tokens read first (OpenID Connect discovery).
+    fn issuer(&self) -> serde_json::Value {
+        let info = self.cluster.get(*CONFIG_MAP, &Key::new("kube-public", "cluster-info")).map(|m| m.value());
+        let server = info.as_ref().and_then(|m| m["data"]["server"].as_str()).unwrap_or_default();
+        serde_json::json!({
+            "issuer": token::ISSUER, "jwks_uri": format!("{server}/openid/v1/jwks"),
+            "response_types_supported": ["id_token"], "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        })
     }
 
     async fn resource(self: &Arc<Self>, target: Target, call: Call) -> Result<Response<Body>, ApiError> {
@@ -190,17 +229,6 @@ impl Handler for Api {
     }
 }
 
-/// Contract: the Impersonate-* headers of Kubernetes' authentication.
-fn impersonated(headers: &HeaderMap) -> Option<(String, Vec<String>)> {
-    let text = |v: &HeaderValue| v.to_str().ok().map(str::to_owned);
-    let name = headers.get("impersonate-user").and_then(text).filter(|n| !n.is_empty())?;
-    let mut groups: Vec<String> = headers.get_all("impersonate-group").iter().filter_map(text).collect();
-    if !groups.iter().any(|g| g == "system:authenticated") {
-        groups.push("system:authenticated".to_owned());
-    }
-    Some((name, groups))
-}
-
 /// What clients are warned of when they use a kind that has a successor.
 fn deprecated(kind: KindId) -> &'static [String] {
     static ENDPOINTS: LazyLock<[String; 1]> = LazyLock::new(|| {
@@ -213,9 +241,4 @@ fn deprecated(kind: KindId) -> &'static [String] {
         k if k.is("", "ComponentStatus") => &*COMPONENTS,
         _ => &[],
     }
-}
-
-/// Compares without telling by its time how much was right.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
 }

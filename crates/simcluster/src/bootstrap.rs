@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use crate::controllers::{Again, Controller, Ctx, Item};
 use crate::kind::KindId;
 use crate::kind::well_known::{
-    CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, PRIORITY_CLASS, SERVICE, STORAGE_CLASS,
+    CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, PRIORITY_CLASS,
+    SERVICE, STORAGE_CLASS,
 };
+use crate::rbac;
 use crate::registry::{Actor, Cluster};
 use crate::status::ApiError;
 use crate::store::{Change, State};
@@ -39,6 +41,12 @@ pub fn install(cluster: &Cluster, address: SocketAddr) -> Result<(), ApiError> {
     }
     for (kind, value) in own_service(address) {
         create(kind, "default", value)?;
+    }
+    for role in rbac::defaults::cluster_roles() {
+        create(*CLUSTER_ROLE, "", role)?;
+    }
+    for binding in rbac::defaults::cluster_role_bindings() {
+        create(*CLUSTER_ROLE_BINDING, "", binding)?;
     }
     create(
         *STORAGE_CLASS,

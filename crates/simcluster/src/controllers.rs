@@ -15,6 +15,7 @@ use crate::registry::Cluster;
 use crate::status::ApiError;
 use crate::store::{Change, State};
 
+pub mod aggregation;
 pub mod budgets;
 pub mod cronjobs;
 pub mod daemons;
@@ -95,6 +96,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::new(namespaces::Namespaces::default()),
         Box::new(garbage::Garbage),
         Box::new(definitions::Definitions),
+        Box::new(aggregation::Aggregation),
         Box::new(cronjobs::CronJobs),
         Box::new(jobs::Jobs::default()),
         Box::new(rollout::Deployments),

@@ -20,6 +20,7 @@ pub mod kind;
 pub mod logs;
 pub mod nodes;
 pub mod object;
+pub mod rbac;
 pub mod registry;
 pub mod server;
 pub mod status;

@@ -32,6 +32,8 @@ pub struct Config {
     pub fast: bool,
     /// Objects that the cluster makes itself, where pods wait for them.
     pub stand_ins: Vec<nodes::StandIn>,
+    /// Roles and bindings are in force: who holds another token than the administrator's may do what they say.
+    pub rbac: bool,
 }
 
 impl Default for Config {
@@ -42,6 +44,7 @@ impl Default for Config {
             seed: 0,
             fast: false,
             stand_ins: Vec::new(),
+            rbac: false,
         }
     }
 }
@@ -126,7 +129,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     bootstrap::install(&cluster, address)?;
     let (trigger, shutdown) = shutdown::channel();
     let engine = spawn_engine(&cluster, &config, address, &certificates.ca_pem, shutdown.clone())?;
-    let api = Arc::new(Api::new(cluster.clone(), token.clone(), shutdown.clone()));
+    let api = Api::new(cluster.clone(), token.clone(), shutdown.clone()).with_rbac(config.rbac);
+    let api = Arc::new(api);
     let server = tokio::spawn(http::serve(listener, Some(certificates.server), api, shutdown));
     let kubeconfig = kubeconfig(&format!("https://{address}"), &certificates.ca_pem, &token);
     Ok(Running { cluster, address, kubeconfig, trigger, server, engine: Some(engine) })

@@ -43,6 +43,9 @@ pub struct Arguments {
     /// ConfigMaps and Secrets that the cluster makes itself where a pod waits for them
     #[arg(long, value_name = "FILE")]
     stand_ins: Option<PathBuf>,
+    /// Put roles and bindings in force; the kubeconfig's user may still do everything
+    #[arg(long)]
+    rbac: bool,
 }
 
 /// An address with its port; `localhost` is the IPv4 one.
@@ -70,6 +73,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         seed: arguments.seed,
         fast: arguments.timing == Timing::Fast,
         stand_ins,
+        rbac: arguments.rbac,
     };
     crate::verbs::block_on(serve(config, &arguments.kubeconfig)).into()
 }

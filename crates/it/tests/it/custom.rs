@@ -74,10 +74,16 @@ fn a_custom_kind_is_served_from_its_definition_to_its_end() {
     let Some(kubectl) = sim.kubectl("custom") else { return };
     establish(&kubectl);
     let resources = kubectl.run("api-resources --api-group=stable.example.com").ok();
-    assert!(resources.contains("crontabs   ct           stable.example.com/v1   true         CronTab"), "{resources}");
+    assert!(
+        resources.contains("crontabs   ct           stable.example.com/v1   true         CronTab"),
+        "{resources}"
+    );
     kubectl.feed("apply -f -", &crontab("{ cronSpec: '* * * * */5', free: { a: { b: [1] } } }")).ok();
     let table = kubectl.run("get ct").ok();
-    assert!(table.starts_with("NAME      SPEC          REPLICAS   AGE\nnightly   * * * * */5   1 "), "{table}");
+    assert!(
+        table.starts_with("NAME      SPEC          REPLICAS   AGE\nnightly   * * * * */5   1 "),
+        "{table}"
+    );
     let wide = kubectl.run("get all -o wide").ok();
     assert!(wide.contains("busybox"), "{wide}");
     assert_eq!(kubectl.run("get ct nightly -o jsonpath={.spec.free}").ok(), r#"{"a":{"b":[1]}}"#);
@@ -87,14 +93,26 @@ fn a_custom_kind_is_served_from_its_definition_to_its_end() {
 
     kubectl.run("scale ct/nightly --replicas=3").ok();
     kubectl.run(r#"patch ct nightly --type=merge -p '{"spec":{"mode":"Fast"}}'"#).ok();
-    kubectl.run(r#"patch ct nightly --type=json -p '[{"op":"add","path":"/spec/steps","value":[{"name":"a"}]}]'"#).ok();
+    kubectl
+        .run(
+            r#"patch ct nightly --type=json -p '[{"op":"add","path":"/spec/steps","value":[{"name":"a"}]}]'"#,
+        )
+        .ok();
     let strategic = kubectl.run(r#"patch ct nightly --type=strategic -p '{"spec":{}}'"#).fails(1);
-    assert!(strategic.contains("strategic-merge-patch+json is not supported by stable.example.com/v1, Kind=CronTab"), "{strategic}");
+    assert!(
+        strategic
+            .contains("strategic-merge-patch+json is not supported by stable.example.com/v1, Kind=CronTab"),
+        "{strategic}"
+    );
     assert_eq!(kubectl.run("get ct nightly -o jsonpath={.spec.replicas},{.metadata.generation}").ok(), "3,4");
     kubectl.run(r#"patch ct nightly --subresource=status --type=merge -p '{"status":{"replicas":3},"spec":{"mode":"Slow"}}'"#).ok();
-    let after = kubectl.run("get ct nightly -o jsonpath={.status.replicas},{.spec.mode},{.metadata.generation}").ok();
+    let after =
+        kubectl.run("get ct nightly -o jsonpath={.status.replicas},{.spec.mode},{.metadata.generation}").ok();
     assert_eq!(after, "3,Fast,4");
-    assert_eq!(kubectl.run("get ct --field-selector spec.image=busybox -o name").ok().trim(), "crontab.stable.example.com/nightly");
+    assert_eq!(
+        kubectl.run("get ct --field-selector spec.image=busybox -o name").ok().trim(),
+        "crontab.stable.example.com/nightly"
+    );
     assert_eq!(kubectl.run("get ct --field-selector spec.image=other -o name").ok(), "");
 
     let older = kubectl.run("get crontabs.v1beta1.stable.example.com nightly -o yaml");
@@ -113,17 +131,33 @@ fn what_does_not_fit_a_definition_is_refused_by_field() {
     establish(&kubectl);
     for (spec, words) in [
         ("{}", "spec.cronSpec: Required value"),
-        ("{ cronSpec: x }", "spec.cronSpec: Invalid value: \"x\": spec.cronSpec in body should match '^(\\d+|\\*)(/\\d+)?(\\s+(\\d+|\\*)(/\\d+)?){4}$'"),
-        ("{ cronSpec: '* * * * *', replicas: 11 }", "spec.replicas: Invalid value: 11: spec.replicas in body should be less than or equal to 10"),
-        ("{ cronSpec: '* * * * *', replicas: many }", "spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\""),
-        ("{ cronSpec: '* * * * *', mode: Odd }", "spec.mode: Unsupported value: \"Odd\": supported values: \"Fast\", \"Slow\""),
-        ("{ cronSpec: '* * * * *', steps: [{name: a}, {name: a}] }", "spec.steps[1]: Duplicate value: {\"name\":\"a\"}"),
+        (
+            "{ cronSpec: x }",
+            "spec.cronSpec: Invalid value: \"x\": spec.cronSpec in body should match '^(\\d+|\\*)(/\\d+)?(\\s+(\\d+|\\*)(/\\d+)?){4}$'",
+        ),
+        (
+            "{ cronSpec: '* * * * *', replicas: 11 }",
+            "spec.replicas: Invalid value: 11: spec.replicas in body should be less than or equal to 10",
+        ),
+        (
+            "{ cronSpec: '* * * * *', replicas: many }",
+            "spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\"",
+        ),
+        (
+            "{ cronSpec: '* * * * *', mode: Odd }",
+            "spec.mode: Unsupported value: \"Odd\": supported values: \"Fast\", \"Slow\"",
+        ),
+        (
+            "{ cronSpec: '* * * * *', steps: [{name: a}, {name: a}] }",
+            "spec.steps[1]: Duplicate value: {\"name\":\"a\"}",
+        ),
         ("{ cronSpec: '* * * * *', color: red }", "strict decoding error: unknown field \"spec.color\""),
     ] {
         let refused = kubectl.feed("create -f -", &crontab(spec)).fails(1);
         assert!(refused.contains(words), "{spec}: {refused}");
     }
-    let warned = kubectl.feed("create --validate=warn -f -", &crontab("{ cronSpec: '* * * * *', color: red }"));
+    let warned =
+        kubectl.feed("create --validate=warn -f -", &crontab("{ cronSpec: '* * * * *', color: red }"));
     assert!(warned.err.contains("Warning: unknown field \"spec.color\""), "{}", warned.err);
     warned.ok();
     assert_eq!(kubectl.run("get ct nightly -o jsonpath={.spec.color}").ok(), "");

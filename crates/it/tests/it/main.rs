@@ -7,6 +7,7 @@ mod charts;
 mod custom;
 mod kinds;
 mod python_client;
+mod rbac;
 mod removal;
 mod rendered;
 mod rust_client;

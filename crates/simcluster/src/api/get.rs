@@ -24,7 +24,9 @@ impl Api {
 
     pub(super) fn find(&self, kind: KindId, key: &Key) -> Result<std::sync::Arc<Stored>, ApiError> {
         let found = self.cluster.get(twin::kept_kind(kind), key);
-        found.map(|o| custom::view(&self.cluster.customs(), kind, o)).ok_or_else(|| ApiError::not_found(kind, &key.name))
+        found
+            .map(|o| custom::view(&self.cluster.customs(), kind, o))
+            .ok_or_else(|| ApiError::not_found(kind, &key.name))
     }
 
     pub(super) fn respond(

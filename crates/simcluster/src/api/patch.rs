@@ -145,6 +145,7 @@ impl Api {
                 let next = patch.put(kind, &custom::shown(&call.customs, kind, live))?;
                 let checked = body::check_of(call, patch.with(next), kind)?;
                 warnings = checked.warnings;
+                self.check_grant(call, kind, &target.namespace, Some(live), &checked.value)?;
                 Ok(Desired::Update(twin::kept(kind, checked.value)))
             });
             stored.map(|stored| (200, stored)).map_err(|e| twin::blame(kind, e))
@@ -175,9 +176,11 @@ impl Api {
                 Some(_) => custom::shown(&call.customs, target.kind, live),
                 None => Cow::Borrowed(live),
             });
-            ssa::apply(&ctx, live.as_deref(), &config, &actor.manager, call.params.force, self.cluster.now())
-                .map(Desired::Applied)
-                .map_err(refusal)
+            let (live, now) = (live.as_deref(), self.cluster.now());
+            let next =
+                ssa::apply(&ctx, live, &config, &actor.manager, call.params.force, now).map_err(refusal)?;
+            self.check_grant(call, kind, &target.namespace, live, &next)?;
+            Ok(Desired::Applied(next))
         };
         // The object may come or go in between; each turn of the loop sees one of the two.
         loop {
@@ -189,6 +192,7 @@ impl Api {
                         && self.cluster.get(kind, &target.key()).is_none() => {}
                 other => return other.map(|o| (200, o)),
             }
+            self.permit_create(target, call)?;
             let made = self.cluster.create_as(kind, &target.namespace, apply(None)?, actor);
             match made {
                 Err(e) if e.reason == "AlreadyExists" => {}

@@ -34,6 +34,10 @@ pub(super) enum Route {
     OpenApi(String, String),
     /// `/openapi/v2`.
     Swagger,
+    /// `/.well-known/openid-configuration`: who issues service accounts' tokens.
+    Issuer,
+    /// `/openid/v1/jwks`: the keys of those tokens.
+    Keys,
     /// Objects.
     Resource {
         /// Which.
@@ -97,6 +101,8 @@ pub(super) fn parse(path: &str, customs: &Table) -> Result<Route, ApiError> {
         ["api"] => Ok(Route::CoreVersions),
         ["apis"] => Ok(Route::Groups),
         ["apis", group] => Ok(Route::Group((*group).to_owned())),
+        [".well-known", "openid-configuration"] => Ok(Route::Issuer),
+        ["openid", "v1", "jwks"] => Ok(Route::Keys),
         ["openapi", "v2"] => Ok(Route::Swagger),
         ["openapi", "v3"] => Ok(Route::OpenApiIndex),
         ["openapi", "v3", "api", version] => Ok(Route::OpenApi(String::new(), (*version).to_owned())),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::{Method, Response};
 use kiban_base::selector::LabelSelector;
 use kiban_runtime::http::Body;
@@ -33,9 +31,6 @@ pub(super) fn is_served(name: &str) -> bool {
             | "resize"
     )
 }
-
-/// Who issues tokens, and for whom where a request does not say (`--service-account-issuer`).
-const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 impl Api {
     /// Answers what is a part of an object, and kinds that are posted but not stored.
@@ -182,47 +177,6 @@ impl Api {
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
             }),
         ))
-    }
-
-    /// A token for a service account: well formed, and good for nothing here.
-    fn token(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
-        let account = self.find(target.kind, &target.key())?;
-        let mut request = body::plain(call, kind_id("authentication.k8s.io", "TokenRequest"))?.value;
-        let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(3_600);
-        if seconds < 600 {
-            let why = "Invalid value: may not specify a duration less than 10 minutes";
-            let text =
-                format!("TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: {why}");
-            return Err(ApiError::new(422, "Invalid", text).cause(
-                "FieldValueInvalid",
-                why,
-                Some("spec.expirationSeconds"),
-            ));
-        }
-        let now = self.cluster.now();
-        let expires = now + std::time::Duration::from_secs(seconds.unsigned_abs());
-        let bound = &request["spec"]["boundObjectRef"];
-        if let Some(kind) = kind_id("", bound["kind"].as_str().unwrap_or_default()) {
-            let namespace = if kind.info().namespaced { &*account.key.namespace } else { "" };
-            self.find(kind, &Key::new(namespace, bound["name"].as_str().unwrap_or_default()))?;
-        }
-        if request["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
-            request["spec"]["audiences"] = json!([ISSUER]);
-        }
-        let claims = json!({
-            "iss": ISSUER, "iat": now.secs(), "exp": expires.secs(),
-            "sub": format!("system:serviceaccount:{}:{}", account.key.namespace, account.key.name),
-            "aud": request["spec"]["audiences"],
-        });
-        let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
-        let secret = self.cluster.random(|r| r.uuid_v4());
-        let text =
-            format!("{}.{}.{}", part(&json!({"alg": "none"})), part(&claims), URL_SAFE_NO_PAD.encode(secret));
-        request["apiVersion"] = "authentication.k8s.io/v1".into();
-        request["kind"] = "TokenRequest".into();
-        request["spec"]["expirationSeconds"] = seconds.into();
-        request["status"] = json!({"token": text, "expirationTimestamp": expires.rfc3339()});
-        Ok(respond::value(201, &request))
     }
 
     async fn logs(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {

@@ -47,7 +47,7 @@ impl Client {
             accept: Accept::parse("application/json").unwrap(),
             user_agent: "test/1".into(),
             content_type: media.into(),
-            impersonated: None,
+            user: super::login::administrator(),
             customs: self.api.cluster.customs(),
             body: if body.is_null() { bytes::Bytes::new() } else { body.to_string().into() },
         };

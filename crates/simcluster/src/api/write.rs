@@ -40,8 +40,13 @@ impl Api {
         let decoded = body::object(call, target.kind)?;
         let kind = target.kind;
         let value = twin::kept(kind, decoded.value);
+        self.check_grant(call, kind, &target.namespace, None, &value)?;
         let made = self.cluster.create(twin::kept_kind(kind), &target.namespace, value, &call.actor()?);
-        let made = custom::view(&call.customs, kind, made.map_err(|e| twin::blame(kind, e).warned(&decoded.warnings))?);
+        let made = custom::view(
+            &call.customs,
+            kind,
+            made.map_err(|e| twin::blame(kind, e).warned(&decoded.warnings))?,
+        );
         Ok(respond::warn(self.respond(201, &made, call)?, &decoded.warnings))
     }
 
@@ -67,16 +72,23 @@ impl Api {
         }
         let actor = call.actor()?;
         let (kind, value) = (twin::kept_kind(target.kind), twin::kept(target.kind, decoded.value));
-        let stored =
-            self.cluster.update(kind, &target.key(), part, &actor, |_| Ok(Desired::Update(value.clone())));
+        let stored = self.cluster.update(kind, &target.key(), part, &actor, |live| {
+            self.check_grant(call, kind, &target.namespace, Some(live), &value)?;
+            Ok(Desired::Update(value.clone()))
+        });
         let (code, stored) = match stored {
             // Leases and the like may be created by PUT (AllowCreateOnUpdate).
             Err(e) if e.code == 404 && part == Part::Main && creates_on_update(kind) => {
+                self.permit_create(target, call)?;
                 (201, self.cluster.create(kind, &target.namespace, value.clone(), &actor))
             }
             other => (200, other),
         };
-        let stored = custom::view(&call.customs, target.kind, stored.map_err(|e| twin::blame(target.kind, e).warned(&decoded.warnings))?);
+        let stored = custom::view(
+            &call.customs,
+            target.kind,
+            stored.map_err(|e| twin::blame(target.kind, e).warned(&decoded.warnings))?,
+        );
         Ok(respond::warn(self.respond(code, &stored, call)?, &decoded.warnings))
     }
 
@@ -89,7 +101,9 @@ impl Api {
         match deleted {
             Deleted::Gone(object) if target.kind == *well_known::POD => self.respond(200, &object, call),
             Deleted::Gone(object) => Ok(respond::value(200, &success(target.kind, &object))),
-            Deleted::Marked(object) => self.respond(200, &custom::view(&call.customs, target.kind, object), call),
+            Deleted::Marked(object) => {
+                self.respond(200, &custom::view(&call.customs, target.kind, object), call)
+            }
         }
     }
 
@@ -103,7 +117,9 @@ impl Api {
         let mut items = Vec::new();
         for object in &chosen {
             match self.cluster.delete(kind, &object.key, &options, &actor) {
-                Ok(Deleted::Gone(o) | Deleted::Marked(o)) => items.push(custom::view(&call.customs, target.kind, o).value()),
+                Ok(Deleted::Gone(o) | Deleted::Marked(o)) => {
+                    items.push(custom::view(&call.customs, target.kind, o).value())
+                }
                 // Somebody else was faster: that is what was asked for.
                 Err(e) if e.code == 404 => {}
                 Err(e) => return Err(e),
