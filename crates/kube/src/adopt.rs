@@ -151,19 +151,16 @@ pub(crate) fn migration(policy: Policy, live: &Value, desired: &Value) -> Option
             api_version = entry["apiVersion"].clone();
         }
         let mut taken = entry["fieldsV1"].as_object().cloned().unwrap_or_default();
-        if let Some(tool) = tool {
-            if policy.all && has_pods(live) {
-                let left = spare_template(&mut taken, desired);
-                adopted.remains.extend(
-                    fields_told(&left).into_iter().map(|field| {
-                        format!("{field} stays {tool}'s: to take it away would restart the pods")
-                    }),
-                );
-                if !left.is_empty() {
-                    let mut kept = entry.clone();
-                    kept["fieldsV1"] = Value::Object(left);
-                    rest.push(kept);
-                }
+        if let Some(tool) = tool.filter(|_| policy.all && has_pods(live)) {
+            let left = spare_template(&mut taken, desired);
+            let told = fields_told(&left).into_iter().filter(|field| !is_defaulted(field));
+            adopted.remains.extend(
+                told.map(|field| format!("{field} stays {tool}'s: to take it away would restart the pods")),
+            );
+            if !left.is_empty() {
+                let mut kept = entry.clone();
+                kept["fieldsV1"] = Value::Object(left);
+                rest.push(kept);
             }
         }
         if tool.is_some() && !fields::is_hollow(&taken) {
@@ -225,6 +222,33 @@ fn spare_template(taken: &mut Set, desired: &Value) -> Set {
     }
     let wrap = |key: &str, below: Set| Set::from_iter([(key.to_owned(), Value::Object(below))]);
     wrap("f:spec", wrap("f:template", left))
+}
+
+/// Fields of a pod template that the API server fills in, and that a client-side apply therefore owns
+/// without having set them: not worth a word.
+const DEFAULTED: &[&str] = &[
+    "apiVersion",
+    "defaultMode",
+    "dnsPolicy",
+    "failureThreshold",
+    "imagePullPolicy",
+    "periodSeconds",
+    "protocol",
+    "resources",
+    "restartPolicy",
+    "scheme",
+    "schedulerName",
+    "securityContext",
+    "serviceAccount",
+    "successThreshold",
+    "terminationGracePeriodSeconds",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "timeoutSeconds",
+];
+
+fn is_defaulted(path: &str) -> bool {
+    path.rsplit('.').next().is_some_and(|last| DEFAULTED.contains(&last))
 }
 
 /// The leaves of a set as paths, for people.

@@ -1,5 +1,6 @@
 //! The way to a cluster: which one, as whom, and one call that retries what is worth it.
 
+mod forbidden;
 mod status;
 mod transport;
 

@@ -54,11 +54,11 @@ pub enum ApplyError {
     )]
     Older {
         /// What was applied.
-        applied: Revision,
+        applied: Box<Revision>,
         /// True where that apply did not end.
         unfinished: bool,
         /// What was wanted.
-        wanted: Revision,
+        wanted: Box<Revision>,
         /// Neither comes after the other.
         diverged: bool,
     },

@@ -52,6 +52,8 @@ struct State {
     /// Watches from before this revision are told 410.
     oldest: u64,
     requests: Vec<String>,
+    /// As whom each of them was sent; empty for who connected.
+    senders: Vec<String>,
     rules: Vec<Rule>,
     ready_at_once: bool,
 }
@@ -74,6 +76,7 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("batch", "v1", "Job", "jobs", true),
     ("coordination.k8s.io", "v1", "Lease", "leases", true),
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false),
+    ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations", true),
     ("example.com", "v1", "Thing", "things", true),
 ];
 
@@ -150,7 +153,15 @@ impl Fake {
 
     /// The requests so far, as `METHOD path?query`; emptied.
     pub(crate) fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.lock().requests)
+        let mut state = self.lock();
+        state.senders.clear();
+        std::mem::take(&mut state.requests)
+    }
+
+    /// All requests so far, each with as whom it was sent.
+    pub(crate) fn sent(&self) -> Vec<(String, String)> {
+        let state = self.lock();
+        state.requests.iter().cloned().zip(state.senders.iter().cloned()).collect()
     }
 
     /// How many of the requests since they were last taken are such.
@@ -257,6 +268,8 @@ impl Transport for Fake {
             let fault = {
                 let mut state = self.lock();
                 state.requests.push(line.clone());
+                let sender = request.headers().get("Impersonate-User").and_then(|v| v.to_str().ok());
+                state.senders.push(sender.unwrap_or("").to_owned());
                 state.rules.iter_mut().find_map(|rule| rule(&line))
             };
             let broken = || Failure { text: "connection reset by peer".into(), passing: true };

@@ -213,7 +213,7 @@ async fn in_order(
             // By hand, without a history: whoever applies knows what they do.
             Order::Unknown => {}
             Order::Older | Order::Diverged => {
-                let (applied, wanted) = (applied.clone(), wanted.clone());
+                let (applied, wanted) = (Box::new(applied.clone()), Box::new(wanted.clone()));
                 let diverged = order == Order::Diverged;
                 return Err(ApplyError::Older { applied, unfinished, wanted, diverged });
             }

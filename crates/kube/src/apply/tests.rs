@@ -305,6 +305,32 @@ async fn a_new_namespace_comes_first_and_its_objects_are_checked_elsewhere() {
 }
 
 #[tokio::test]
+async fn what_is_refused_once_its_namespace_is_there_keeps_the_rest_from_being_written() {
+    let fake = Fake::new();
+    let mut objects = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})];
+    for name in ["one", "two"] {
+        let mut map = config_map(name, "1");
+        map["metadata"]["namespace"] = json!("new");
+        objects.push(map);
+    }
+    let wanted = Request { namespace: "new".into(), ..request("c1", objects) };
+    let (_, refusal) = status(403, "Forbidden", "configmaps \"two\" is forbidden: exceeded quota: q");
+    fake.fault(&["PATCH", "namespaces/new/configmaps/two", "dryRun"], 1, Fault::Refuse(403, refusal, None));
+    let (result, _) = run_with(&fake, &wanted, &options(), &Cancel::never()).await;
+    let report = result.unwrap();
+    let told = outcomes(&report);
+    assert!(told.contains(&("namespace/new".into(), "created".into())), "{told:?}");
+    assert!(
+        told.iter().any(|(name, text)| name == "configmap/two" && text.contains("exceeded quota: q")),
+        "{told:?}"
+    );
+    assert!(told.contains(&("configmap/one".into(), "not attempted".into())), "{told:?}");
+    assert!(!fake.paths().iter().any(|p| p.ends_with("/one") || p.ends_with("/two")), "{:?}", fake.paths());
+    let (result, _) = run_with(&fake, &wanted, &options(), &Cancel::never()).await;
+    assert!(result.unwrap().is_success());
+}
+
+#[tokio::test]
 async fn a_namespace_that_nobody_brings_is_an_error_by_name() {
     let fake = Fake::new();
     let mut map = config_map("one", "1");

@@ -110,7 +110,7 @@ pub(super) async fn until_ready(
             () = tokio::time::sleep(TICK) => {
                 waiting.judge_again();
                 ticks += 1;
-                if ticks % INQUIRE == 0 && inquiry.is_none() {
+                if ticks.is_multiple_of(INQUIRE) && inquiry.is_none() {
                     inquiry = Some(inquire(cluster, waiting.suspects()));
                 }
             }

@@ -117,6 +117,10 @@ impl fmt::Display for Refusal {
         match self.message.as_str() {
             "" => write!(f, "the server answered with status {}", self.code),
             message => f.write_str(message),
+        }?;
+        match super::forbidden::grant(&self.message).filter(|_| self.code == 403) {
+            Some(grant) => write!(f, "; {grant}"),
+            None => Ok(()),
         }
     }
 }

@@ -27,11 +27,7 @@ type Tell<'a, 'b> = &'b mut dyn FnMut(&[Step<'a>], Option<&'a Value>, Option<&'a
 const MAX_DEPTH: usize = 100;
 
 /// Tells every difference of two objects, at the deepest field that holds it.
-pub(super) fn differences<'a>(
-    left: &'a Value,
-    right: &'a Value,
-    tell: &mut dyn FnMut(&[Step<'a>], Option<&'a Value>, Option<&'a Value>),
-) {
+pub(super) fn differences<'a>(left: &'a Value, right: &'a Value, tell: Tell<'a, '_>) {
     walk(&mut Vec::new(), Some(left), Some(right), tell);
 }
 

@@ -290,3 +290,34 @@ async fn the_apps_own_namespace_goes_last_and_its_lease_with_it() {
     assert_eq!(report.count(|o| *o == Outcome::Pruned), 5);
     assert!(fake.paths().is_empty());
 }
+
+#[tokio::test]
+async fn what_another_controller_still_applies_is_not_taken_over_unless_that_is_meant() {
+    let fake = Fake::new();
+    let labels = json!({"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "shop-dev"});
+    fake.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "shop-dev", "labels": labels,
+        "managedFields": [{"manager": "kustomize-controller", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:v": {}}}}]}, "data": {"v": "1"}}));
+    let kustomization = |suspend: bool| {
+        json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+        "metadata": {"name": "shop", "namespace": "shop-dev"}, "spec": {"suspend": suspend}})
+    };
+    fake.put(kustomization(false));
+    let adopting = Options { adopt: Adopt::Yes, ..options() };
+    let plan = |options: Options| {
+        let fake = fake.clone();
+        async move {
+            let wanted = request("c1", vec![config_map("one", "1")]);
+            plan::plan(&fake.cluster(), &wanted, &options, &|_| {}).await
+        }
+    };
+    let error = plan(adopting.clone()).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "kustomization.kustomize.toolkit.fluxcd.io/shop in shop-dev still applies configmap/one in shop-dev (Flux); nothing was written. \
+         Suspend or delete it first, or pass --adopt=even-if-live"
+    );
+    assert!(plan(Options { adopt: Adopt::EvenIfLive, ..options() }).await.is_ok());
+    assert!(plan(options()).await.is_ok(), "who takes nothing over does not ask");
+    fake.put(kustomization(true));
+    assert!(plan(adopting).await.is_ok(), "a suspended one does nothing");
+}

@@ -175,6 +175,39 @@ async fn objects_out_of_scope_are_refused_by_object_and_file() {
     assert!(result.unwrap().is_success());
 }
 
+#[tokio::test]
+async fn objects_are_written_as_the_apps_account_and_the_rest_by_our_own_identity() {
+    let fake = Fake::new();
+    let account = ServiceAccount { namespace: "shop-dev".into(), name: "deployer".into() };
+    let acting = |commit: &str, objects: Vec<Value>| Request {
+        act_as: Some(account.clone()),
+        ..request(commit, objects)
+    };
+    let mut all = Vec::new();
+    for (commit, objects) in [("c1", shop()), ("c2", shop()[..3].to_vec())] {
+        let (result, _) = run_with(&fake, &acting(commit, objects), &options(), &Cancel::never()).await;
+        assert!(result.unwrap().is_success());
+        all.extend(fake.sent());
+        fake.take_requests();
+    }
+    for (sent, by) in all {
+        let own = sent.starts_with("GET")
+            || sent.contains("/leases")
+            || sent.contains("kiban-inventory")
+            || sent.starts_with("POST /api/v1/namespaces/shop-dev/configmaps?");
+        let expected = if own { "" } else { "system:serviceaccount:shop-dev:deployer" };
+        assert_eq!(by, expected, "{sent}");
+    }
+    // What the account may not do is told with what grants it.
+    let text = "configmaps \"one\" is forbidden: User \"system:serviceaccount:shop-dev:deployer\" cannot patch resource \"configmaps\" in API group \"\" in the namespace \"shop-dev\"";
+    let (_, refusal) = status(403, "Forbidden", text);
+    fake.fault(&["PATCH", "configmaps/one"], 1, Fault::Refuse(403, refusal, None));
+    let (result, _) = run_with(&fake, &acting("c3", shop()), &options(), &Cancel::never()).await;
+    let error = result.unwrap_err();
+    let told = error.report().unwrap().outcomes[&id("ConfigMap", "one")].to_string();
+    assert!(told.contains("bind ServiceAccount deployer of namespace shop-dev"), "{told}");
+}
+
 /// The lease of a process that stopped long ago, in time to be taken over.
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/shop-dev/leases/kiban-apply-orders-dev";
 
@@ -287,9 +320,12 @@ async fn a_dead_holder_on_this_machine_is_not_waited_for() {
     let fake = Fake::new();
     // A lease as a process leaves it that was killed: it is taken again with a process that is gone.
     run(&fake, "c0", vec![config_map("one", "0")]).await.unwrap();
-    let mut child = std::process::Command::new("true").spawn().unwrap();
-    let Some(note) = crate::lease::note_of(child.id()) else { return };
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let note = crate::lease::note_of(child.id());
+    child.kill().unwrap();
     child.wait().unwrap();
+    // Only where processes can be looked up.
+    let Some(note) = note else { return };
     fake.put(json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {"name": "kiban-apply-orders-dev", "namespace": "shop-dev", "annotations": note},
         "spec": {"holderIdentity": "dead", "leaseDurationSeconds": 3600, "renewTime": "2020-01-01T00:00:00.000000Z"}}));

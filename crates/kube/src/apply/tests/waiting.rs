@@ -180,3 +180,28 @@ async fn many_objects_of_a_kind_share_one_watch() {
     let watches = fake.take_requests().into_iter().filter(|r| r.contains("watch=true")).count();
     assert_eq!(watches, 1);
 }
+
+#[tokio::test]
+async fn a_deadline_that_was_over_before_the_change_does_not_end_the_wait_for_it() {
+    let fake = Fake::new();
+    run(&fake, "c1", shop()).await.unwrap();
+    let late = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-01-01T00:00:00Z"}]);
+    fake.ready_at_once(false);
+    fake.edit(DEPLOYMENT, |d| d["status"]["conditions"] = late.clone());
+    let mut objects = shop();
+    objects[0] = deployment("orders", "mended");
+    let during = async {
+        while fake.get(DEPLOYMENT).unwrap()["metadata"]["generation"] != 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The controller has seen the new spec, and the condition is still the old rollout's.
+        fake.edit(DEPLOYMENT, |d| d["status"] = json!({"observedGeneration": 2, "conditions": late.clone()}));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fake.edit(DEPLOYMENT, make_ready);
+    };
+    let (wanted, never, patient) = (request("c2", objects), Cancel::never(), patient());
+    let ((result, events), ()) = tokio::join!(run_with(&fake, &wanted, &patient, &never), during);
+    assert!(result.unwrap().is_success());
+    let told = states(&events);
+    assert!(told.iter().any(|s| s.contains("has not progressed yet")), "{told:?}");
+}
