@@ -192,15 +192,7 @@ struct Small {
 
 impl Footprint for Small {}
 
-/// The fields that it takes; texts are borrowed by our loop, and owned where kube-rs wants that.
-#[derive(Deserialize)]
-struct Borrowed<'a> {
-    #[serde(borrow)]
-    spec: Spec<Text<'a>>,
-    #[serde(borrow)]
-    status: Status<Text<'a>>,
-}
-
+/// A text of the fields that it takes: borrowed by our loop, `String` where kube-rs wants that.
 #[derive(Deserialize, Default)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -279,9 +271,10 @@ async fn ours(url: &str, pods: usize, streamed: bool, meter: &mut Meter) {
     let kind = Gvk { group: String::new(), version: "v1".into(), kind: "Pod".into() };
     let texts = Interner::default();
     let project = move |object: &Object<'_>| {
-        let pod: Borrowed<'_> = object.read().map_err(|e| e.to_string())?;
+        let spec: Spec<Text<'_>> = object.part(&["spec"]).map_err(|e| e.to_string())?;
+        let status: Status<Text<'_>> = object.part(&["status"]).map_err(|e| e.to_string())?;
         let app = object.labels().iter().find(|(k, _)| k == "app.kubernetes.io/name").map_or("", |(_, v)| v);
-        Ok(Some(small(&texts, app, &pod.spec, &pod.status)))
+        Ok(Some(small(&texts, app, &spec, &status)))
     };
     let mut subscription = cache.subscribe(Interest::in_all(kind, "bench").queue(EVENTS), project);
     subscription.synced().await;

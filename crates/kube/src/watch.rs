@@ -18,7 +18,7 @@ mod lines;
 pub(crate) mod raw;
 pub(crate) mod reader;
 
-pub(crate) use json::{Fields, find};
+use json::Fields;
 use reader::{PAGE, Reader, Shared, Step};
 
 /// Keys and values of the object that these bytes are.

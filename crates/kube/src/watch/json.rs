@@ -117,31 +117,37 @@ impl<'a> Fields<'a> {
         Some(from..self.at)
     }
 
-    fn field(&mut self) -> Option<(&'a [u8], Span)> {
-        if self.peek()? != b'"' {
+    /// The next key as it is written, without its quotes; [`Self::pass`] comes next.
+    pub(crate) fn key(&mut self) -> Option<&'a [u8]> {
+        if self.done {
             return None;
         }
-        let key = self.value()?;
-        if !self.eat(b':') {
-            return None;
-        }
-        let value = self.value()?;
-        self.done = !self.eat(b',');
-        Some((self.bytes.get(key.start + 1..key.end - 1)?, value))
+        let key = if self.peek() == Some(b'"') { self.value() } else { None };
+        self.done = key.is_none() || !self.eat(b':');
+        let key = key.filter(|_| !self.done)?;
+        self.bytes.get(key.start + 1..key.end - 1)
+    }
+
+    /// Where the value of that key is.
+    pub(crate) fn pass(&mut self) -> Option<Span> {
+        let value = self.value();
+        self.done = value.is_none() || !self.eat(b',');
+        value
+    }
+
+    /// Behind the object's last brace, where all of its fields were seen and it is whole.
+    pub(crate) fn end(&mut self) -> Option<usize> {
+        self.eat(b'}').then_some(self.at)
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
-    /// The key as it is written, without its quotes, and where the value is.
+    /// The key, and where the value is.
     type Item = (&'a [u8], Span);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let field = self.field();
-        self.done |= field.is_none();
-        field
+        let key = self.key()?;
+        Some((key, self.pass()?))
     }
 }
 

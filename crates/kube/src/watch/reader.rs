@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use kiban_base::rng::Rng;
 
@@ -216,7 +215,7 @@ impl Reader {
             match splitter.next() {
                 Ok(Some(item)) => {
                     self.place = Place::InPage(next, body, splitter);
-                    return Some(object(item, Step::Listed));
+                    return Some(object(Raw::read(item), Step::Listed));
                 }
                 Ok(None) => {}
                 Err(problem) => break problem,
@@ -266,10 +265,10 @@ impl Reader {
         };
         match line.kind.as_str() {
             "ERROR" => {
-                let refusal = refusal(&line.object);
+                let refusal = refusal(&line.json);
                 Some(self.trouble(refusal.to_string(), refusal.retry_after))
             }
-            "BOOKMARK" => match Raw::read(line.object) {
+            "BOOKMARK" => match line.object {
                 Some(raw) if raw.ends_list() => {
                     self.failed = 0;
                     self.place = Place::Watching(raw.revision().into(), lines);
@@ -339,14 +338,14 @@ impl Reader {
             return Some(self.trouble("a line that is no event".into(), None));
         };
         if line.kind == "ERROR" {
-            let refusal = refusal(&line.object);
+            let refusal = refusal(&line.json);
             if refusal.code == 410 {
                 return Some(self.start_over(&refusal));
             }
             self.keep_place(revision);
             return Some(self.trouble(refusal.to_string(), refusal.retry_after));
         }
-        let Some(raw) = Raw::read(line.object) else {
+        let Some(raw) = line.object else {
             self.place = Place::Watching(revision, lines);
             return Some(Step::Bad(format!("{} without a revision", line.kind)));
         };
@@ -412,8 +411,8 @@ fn counter(shared: &Shared) -> impl Fn(usize) + use<> {
     }
 }
 
-fn object(bytes: Bytes, step: impl FnOnce(Raw) -> Step) -> Step {
-    match Raw::read(bytes) {
+fn object(raw: Option<Raw>, step: impl FnOnce(Raw) -> Step) -> Step {
+    match raw {
         Some(raw) if !raw.name().is_empty() => step(raw),
         _ => Step::Bad("an object without a name or a revision".into()),
     }
