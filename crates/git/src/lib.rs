@@ -38,7 +38,7 @@ pub use credential::Credential;
 pub use error::Error;
 pub use gix_hash::ObjectId as Oid;
 pub use history::{Ancestry, Log, MergeBase};
-pub use local::Local;
+pub use local::{Local, init};
 pub use object::{Commit, Kind, Mode, Object, Who, id_from_hex, id_of};
 pub use objects::Objects;
 pub use pack::checksum as pack_checksum;

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::files;
 use crate::object::id_from_hex;
 use crate::objects::Objects;
-use crate::refs::Refs;
+use crate::refs::{Refs, check_name};
 
 /// A configuration file, or another small one.
 const SMALL: u64 = 1 << 20;
@@ -22,6 +22,29 @@ pub struct Local {
     objects: Objects,
     pub(crate) refs: Refs,
     bare: bool,
+}
+
+/// Makes an empty bare repository in a folder that is not there yet, with `branch` as its default one.
+///
+/// # Errors
+/// Where something is there already, or the folder cannot be written.
+pub fn init(path: &Path, branch: &str) -> Result<(), Error> {
+    check_name(&format!("refs/heads/{branch}"))?;
+    std::fs::create_dir(path).map_err(Error::io("create", path))?;
+    for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        let folder = path.join(folder);
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    }
+    let files = [
+        ("config", "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n".to_owned()),
+        // Last: with it, others take the folder for a repository.
+        ("HEAD", format!("ref: refs/heads/{branch}\n")),
+    ];
+    for (name, text) in files {
+        let file = path.join(name);
+        std::fs::write(&file, text).map_err(Error::io("write", &file))?;
+    }
+    Ok(())
 }
 
 impl Local {

@@ -12,6 +12,7 @@ use crate::Oid;
 use crate::address::Address;
 use crate::credential::Credential;
 use crate::error::Error;
+use crate::history::Ancestry;
 use crate::http::Http;
 use crate::local::Local;
 use crate::object::Kind;
@@ -24,6 +25,9 @@ pub use report::{Report, read_report};
 
 /// How many commits of ours a server is told of, so that it leaves out what they have.
 const HAVES: usize = 256;
+
+/// How many commits are fetched first where an answer needs more history.
+const DEEPEN: u32 = 50;
 
 /// A repository to fetch from and push to.
 #[derive(Debug)]
@@ -213,10 +217,10 @@ impl Remote {
                 match fetch.into.as_deref().map(|into| store.resolve(into)).transpose()?.flatten() {
                     Some(_) => None,
                     None if store.objects().contains(&id)? => None,
-                    None => Some(count.max(1)),
+                    None => Some(count.clamp(1, smart::ALL)),
                 }
             }
-            Depth::Exactly(count) => Some(count.max(1)),
+            Depth::Exactly(count) => Some(count.clamp(1, smart::ALL)),
             Depth::All if store.objects().shallow().is_empty() && store.objects().contains(&id)? => None,
             Depth::All => Some(smart::ALL),
         };
@@ -240,6 +244,36 @@ impl Remote {
         }
         let (objects, bytes) = received.map_or((0, 0), |r| (r.objects, r.bytes));
         Ok(Fetched { commit, hold, objects, bytes })
+    }
+
+    /// Whether `old` is `new`, or before it; where history is cut off, more of it is fetched, until the answer
+    /// is known or `most` commits are there. `new` must be in the store.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub fn is_ancestor(
+        &self,
+        store: &Store,
+        old: Oid,
+        new: Oid,
+        most: u32,
+        task: &Task,
+    ) -> Result<Ancestry, Error> {
+        let most = most.min(smart::ALL);
+        let mut depth = DEEPEN.min(most);
+        loop {
+            let answer = store.objects().is_ancestor(old, new, task)?;
+            if answer != Ancestry::Unknown || depth > most {
+                return Ok(answer);
+            }
+            self.fetch(
+                store,
+                &Fetch { want: Want::Commit(new), depth: Depth::Exactly(depth), into: None },
+                task,
+            )?;
+            // Few requests however far back it is; the last one goes as far as is allowed.
+            depth = if depth == most { u32::MAX } else { depth.saturating_mul(4).min(most) };
+        }
     }
 
     /// Moves one ref, if it is where it is expected, and sends what that needs. Whoever loses a race is told.

@@ -26,7 +26,7 @@ pub struct Limits {
     pub unpacked_bytes: u64,
     /// Refs in an answer.
     pub refs: usize,
-    /// Files that a walk or a comparison yields.
+    /// Files that a walk or a comparison yields, and folders that it enters.
     pub entries: usize,
     /// The whole operation, from its first request to its last byte.
     pub time: Duration,

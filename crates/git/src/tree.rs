@@ -14,6 +14,8 @@ use crate::task::Task;
 
 /// How deep folders may lie in each other.
 const DEPTH: usize = 128;
+/// How long a path may be, in bytes: what systems take.
+const LONGEST: usize = 4096;
 /// How often a tag may point at a tag.
 const TAGS: usize = 8;
 
@@ -54,6 +56,9 @@ pub struct Change {
 /// # Errors
 /// Where a part is refused.
 pub fn check_path(path: &str) -> Result<(), Error> {
+    if path.len() > LONGEST {
+        return Err(refuse(path.as_bytes(), "the path is too long"));
+    }
     path.split('/')
         .try_for_each(|part| check_part(part.as_bytes()).map(drop))
         .map_err(|why| refuse(path.as_bytes(), why))
@@ -84,6 +89,9 @@ fn check_part(part: &[u8]) -> Result<&str, &'static str> {
 /// The path of a row in a folder.
 fn join(folder: &str, name: &[u8]) -> Result<String, Error> {
     match check_part(name) {
+        Ok(name) if folder.len() + name.len() >= LONGEST => {
+            Err(refuse(folder.as_bytes(), "holds a path that is too long"))
+        }
         Ok(name) if folder.is_empty() => Ok(name.to_owned()),
         Ok(name) => Ok(format!("{folder}/{name}")),
         Err(why) => Err(refuse(&[folder.as_bytes(), b"/", name].concat(), why)),
@@ -299,7 +307,6 @@ impl Objects {
             if b == a {
                 return Ok(false);
             }
-            let tree = |side: Option<Side>| side.filter(|s| s.mode == Mode::Tree).map(|s| s.id);
             if tree(b).is_none() && tree(a).is_none() {
                 return Ok(wanted.holds(prefix));
             }
@@ -319,42 +326,49 @@ impl Objects {
     ) -> Result<(), Error> {
         let mut todo = vec![(String::new(), before, after, 0)];
         let mut count = 0;
+        let mut counted = || {
+            count += 1;
+            let limit = || format!("{} files and folders", task.limits.entries);
+            let over = || Error::Limit { what: "what is asked for".to_owned(), limit: limit() };
+            if count > task.limits.entries { Err(over()) } else { Ok(()) }
+        };
         while let Some((folder, before, after, depth)) = todo.pop() {
             if before == after {
                 continue;
             }
             task.check("compare trees")?;
+            counted()?;
             if depth > DEPTH {
                 return Err(refuse(folder.as_bytes(), "folders lie too deep in each other"));
             }
             let old = before.map(|id| self.get_as(&id, Kind::Tree).map(|o| (id, o))).transpose()?;
             let new = after.map(|id| self.get_as(&id, Kind::Tree).map(|o| (id, o))).transpose()?;
             for (name, (a, b)) in paired(old.as_ref(), new.as_ref())? {
-                if a == b {
-                    continue;
-                }
                 // Names outside of what is asked for may be anything.
-                if !may_lead(wanted, &folder, name) {
+                if a == b || !may_lead(wanted, &folder, name) {
                     continue;
                 }
                 let path = join(&folder, name)?;
-                let tree = |side: Option<Side>| side.filter(|s| s.mode == Mode::Tree).map(|s| s.id);
-                let leaf = |side: Option<Side>| side.filter(|s| s.mode != Mode::Tree);
-                if tree(a).is_some() || tree(b).is_some() {
-                    todo.push((path.clone(), tree(a), tree(b), depth + 1));
+                let (trees, leaves) = ((tree(a), tree(b)), (leaf(a), leaf(b)));
+                if trees != (None, None) {
+                    todo.push((path.clone(), trees.0, trees.1, depth + 1));
                 }
-                if (leaf(a).is_some() || leaf(b).is_some()) && wanted.holds(&path) {
-                    count += 1;
-                    if count > task.limits.entries {
-                        let limit = format!("{} files", task.limits.entries);
-                        return Err(Error::Limit { what: "what is asked for".to_owned(), limit });
-                    }
-                    each(path, leaf(a), leaf(b));
+                if leaves != (None, None) && wanted.holds(&path) {
+                    counted()?;
+                    each(path, leaves.0, leaves.1);
                 }
             }
         }
         Ok(())
     }
+}
+
+fn tree(side: Option<Side>) -> Option<Oid> {
+    side.filter(|side| side.mode == Mode::Tree).map(|side| side.id)
+}
+
+fn leaf(side: Option<Side>) -> Option<Side> {
+    side.filter(|side| side.mode != Mode::Tree)
 }
 
 fn may_lead(wanted: &Wanted<'_>, folder: &str, name: &[u8]) -> bool {

@@ -39,11 +39,23 @@ pub(crate) fn fetch(
     task: &Task,
 ) -> Result<Option<Received>, Error> {
     let from = local.objects();
-    let mut ids: Vec<Oid> = Vec::new();
-    let mut at = want;
-    // A tag comes along, down to its commit.
+    let (start, mut ids) = tags(local, want)?;
+    let line = commits(from, store.objects(), start, depth, task)?;
+    ids.extend(line.new.iter().map(|(id, _)| *id));
+    let trees = line.new.iter().map(|(_, tree)| *tree).collect();
+    content(from, store.objects(), trees, &mut ids, task)?;
+    // The cuts before the pack and after it, as with a pack that was sent.
+    store.change_cuts(&line.cut, &[])?;
+    let bytes = copy(from, store, &ids, task)?;
+    store.change_cuts(&[], &line.whole)?;
+    Ok((!ids.is_empty()).then_some(Received { objects: ids.len() as u64, bytes }))
+}
+
+/// The commit that an id stands for, and the tags on the way there.
+fn tags(local: &Local, want: Oid) -> Result<(Oid, Vec<Oid>), Error> {
+    let (mut at, mut ids) = (want, Vec::new());
     loop {
-        let found = from.find(&at)?.ok_or_else(|| Error::NoSuchRef {
+        let found = local.objects().find(&at)?.ok_or_else(|| Error::NoSuchRef {
             remote: local.refs.common.display().to_string(),
             what: format!("commit {at}"),
         })?;
@@ -52,35 +64,31 @@ pub(crate) fn fetch(
                 ids.push(at);
                 at = tag_target(at, &data)?;
             }
-            _ => break,
+            _ => return Ok((at, ids)),
         }
     }
-    let line = commits(from, store.objects(), at, depth, task)?;
-    let mut trees = Vec::new();
-    for (id, tree) in &line.new {
-        ids.push(*id);
-        trees.push(*tree);
+}
+
+/// Copies objects as one pack. The bytes of their content.
+fn copy(from: &Objects, store: &Store, ids: &[Oid], task: &Task) -> Result<u64, Error> {
+    if ids.is_empty() {
+        return Ok(0);
     }
-    content(from, store.objects(), trees, &mut ids, task)?;
-    store.change_cuts(&line.cut, &[])?;
+    let mut pack = NewPack::begin(&store.path().join("objects/pack"), ids.len())?;
     let mut bytes = 0;
-    if !ids.is_empty() {
-        let mut pack = NewPack::begin(&store.path().join("objects/pack"), ids.len())?;
-        for id in &ids {
-            task.check("copy the objects")?;
-            let object = from.get(id)?;
-            // What is damaged there does not become so here.
-            if id_of(object.kind, &object.data)? != *id {
-                return Err(Error::object(*id, format!("it is damaged in {}", from.folder().display())));
-            }
-            bytes += object.data.len() as u64;
-            pack = pack.add(*id, &object)?;
+    for id in ids {
+        task.check("copy the objects")?;
+        let object = from.get(id)?;
+        // What is damaged there does not become so here.
+        if id_of(object.kind, &object.data)? != *id {
+            return Err(Error::object(*id, format!("it is damaged in {}", from.folder().display())));
         }
-        pack.keep()?;
-        store.objects().refresh()?;
+        bytes += object.data.len() as u64;
+        pack = pack.add(*id, &object)?;
     }
-    store.change_cuts(&[], &line.whole)?;
-    Ok((!ids.is_empty()).then_some(Received { objects: ids.len() as u64, bytes }))
+    pack.keep()?;
+    store.objects().refresh()?;
+    Ok(bytes)
 }
 
 /// A line of history to be copied.

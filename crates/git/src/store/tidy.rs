@@ -59,7 +59,7 @@ impl Store {
         let mut tips: Vec<Oid> = self.refs.list(&[])?.into_iter().map(|(_, id)| id).collect();
         tips.extend(self.held.lock().unwrap_or_else(PoisonError::into_inner).keys());
         let reached = self.reach(&tips, when.commits.unwrap_or(usize::MAX), task)?;
-        self.change_cuts(&reached.cut.iter().copied().collect::<Vec<_>>(), &[])?;
+        self.change_cuts(&reached.cut, &[])?;
         let old = self.objects.packs();
         let kept = if reached.ids.is_empty() { None } else { Some(self.repack(&reached.ids, task)?) };
         for (_, pack) in old.iter().filter(|(_, pack)| Some(&pack.path) != kept.as_ref()) {
@@ -91,7 +91,7 @@ impl Store {
         let shallow = self.objects.shallow();
         // By breadth: the first time that a commit is met is the one with the fewest before it.
         let mut queue: VecDeque<(Oid, usize)> = tips.iter().map(|id| (*id, 1)).collect();
-        let mut trees = Vec::new();
+        let (mut trees, mut ends) = (Vec::new(), Vec::new());
         while let Some((id, depth)) = queue.pop_front() {
             if !reached.commits.insert(id) {
                 continue;
@@ -105,44 +105,37 @@ impl Store {
             }
             if depth < commits {
                 queue.extend(commit.parents.iter().map(|parent| (*parent, depth + 1)));
-            } else if !commit.parents.is_empty() {
-                reached.cut.insert(id);
+            } else {
+                ends.push((id, commit.parents));
             }
         }
-        // A tip that is before another one's end: nothing is cut off where all parents are kept.
-        let whole = |id: &Oid| -> Result<bool, Error> {
-            let commit = Commit::read(*id, &self.objects.get_as(id, Kind::Commit)?.data)?;
-            Ok(commit.parents.iter().all(|parent| reached.commits.contains(parent)))
-        };
-        let cut: Vec<Oid> = reached
-            .cut
-            .iter()
-            .copied()
-            .map(|id| Ok((id, whole(&id)?)))
-            .filter_map(|found: Result<_, Error>| match found {
-                Ok((id, whole)) => (!whole).then_some(Ok(id)),
-                Err(why) => Some(Err(why)),
-            })
-            .collect::<Result<_, Error>>()?;
-        reached.cut = cut.into_iter().collect();
+        // The end of one line may lie in the middle of another: then nothing is cut off there.
+        let kept = |parents: &[Oid]| parents.iter().all(|parent| reached.commits.contains(parent));
+        reached.cut = ends.into_iter().filter(|(_, parents)| !kept(parents)).map(|(id, _)| id).collect();
+        self.reach_content(trees, &mut reached.ids, task)?;
+        Ok(reached)
+    }
+
+    /// All trees and files below some trees, once each.
+    fn reach_content(&self, mut trees: Vec<Oid>, ids: &mut Vec<Oid>, task: &Task) -> Result<(), Error> {
         let mut seen: HashSet<Oid> = HashSet::new();
         while let Some(tree) = trees.pop() {
             if !seen.insert(tree) {
                 continue;
             }
             task.check("tidy the store")?;
-            reached.ids.push(tree);
+            ids.push(tree);
             let object = self.objects.get_as(&tree, Kind::Tree)?;
             for row in rows(tree, &object.data)? {
                 match row.mode {
                     Mode::Tree => trees.push(row.id),
                     Mode::Submodule => {}
-                    _ if seen.insert(row.id) => reached.ids.push(row.id),
+                    _ if seen.insert(row.id) => ids.push(row.id),
                     _ => {}
                 }
             }
         }
-        Ok(reached)
+        Ok(())
     }
 }
 
@@ -151,5 +144,5 @@ impl Store {
 struct Reached {
     ids: Vec<Oid>,
     commits: HashSet<Oid>,
-    cut: HashSet<Oid>,
+    cut: Vec<Oid>,
 }

@@ -172,3 +172,27 @@ fn limits_end_a_fetch_and_leave_the_store_as_it_was() {
     let why = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task_of).unwrap_err();
     assert!(matches!(why, Error::Cancelled), "{why}");
 }
+
+#[test]
+fn history_is_fetched_until_the_answer_is_known() {
+    if !has_git("history_is_fetched_until_the_answer_is_known") {
+        return;
+    }
+    let repo = Repo::new();
+    let first = repo.head();
+    for n in 0..60 {
+        git(&repo.work, &["commit", "-q", "--allow-empty", "-m", &format!("{n}")]);
+    }
+    git(&repo.work, &["push", "-q", "origin", "HEAD:main"]);
+    let web = Web::new(repo.root.path());
+    let (remote, store) = (remote(&web, None), store());
+    let head = remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit;
+    web.take();
+    assert_eq!(remote.is_ancestor(&store, first, head, 55, &task()).unwrap(), Ancestry::Unknown);
+    assert_eq!(web.take().len(), 2, "50 commits, then 55");
+    assert_eq!(remote.is_ancestor(&store, first, head, 1000, &task()).unwrap(), Ancestry::Yes);
+    assert_eq!(store.objects().is_ancestor(first, head, &task()).unwrap(), Ancestry::Yes);
+    let elsewhere = id("1234567890123456789012345678901234567890");
+    assert_eq!(remote.is_ancestor(&store, elsewhere, head, 1000, &task()).unwrap(), Ancestry::No);
+    git(store.path(), &["fsck", "--strict", "--full"]);
+}

@@ -95,7 +95,17 @@ fn broken_trees_and_folders_without_an_end_are_refused() {
     let blob = literally(&repo, "blob", b"no tree");
     let wrong = commit_of(&repo, "40000", b"dir", blob);
     let absent = commit_of(&repo, "40000", b"dir", id("1234567890123456789012345678901234567890"));
+    // Folders of the same folders: few objects, and more paths than atoms.
+    let mut tree = literally(&repo, "tree", b"");
+    for _ in 0..90 {
+        let row = |name: &[u8]| [b"40000 ", name, b"\0", tree.as_slice()].concat();
+        tree = literally(&repo, "tree", &[row(b"a"), row(b"b")].concat());
+    }
+    let bomb = id(&git(&repo.work, &["commit-tree", "-m", "bomb", &tree.to_string()]));
     let local = Local::open(&repo.work, MOST).unwrap();
+    let some = Task::new(Limits { entries: 20_000, ..Limits::default() }, Cancel::default());
+    let why = local.objects().walk(bomb, "", &some).unwrap_err().to_string();
+    assert!(why.contains("more than the limit of 20000 files and folders"), "{why}");
     let said = |commit| local.objects().walk(commit, "", &task()).unwrap_err().to_string();
     assert!(said(deep).contains("folders lie too deep in each other"));
     assert!(said(wrong).contains("it is a blob, where a tree is expected"));
@@ -103,7 +113,7 @@ fn broken_trees_and_folders_without_an_end_are_refused() {
     assert!(said(blob).contains("it is a blob, where a commit is expected"));
     let few = Task::new(Limits { entries: 2, ..Limits::default() }, Cancel::default());
     let why = local.objects().walk(repo.head(), "", &few).unwrap_err().to_string();
-    assert!(why.contains("more than the limit of 2 files"), "{why}");
+    assert!(why.contains("more than the limit of 2 files and folders"), "{why}");
     let why = local.objects().read_path(repo.head(), "orders/app.yaml", 3).unwrap_err().to_string();
     assert_eq!(
         why,
