@@ -14,7 +14,9 @@ fn a_first_commit_is_deployed_and_then_nothing_is_asked_any_more() {
         all.extend(app("stock", "r/stock:1", ""));
         let commit = world.commit("two apps", &files(&all));
         let server = world.start().await;
-        world.until("both are good", || server.is_good(&commit, "orders") && server.is_good(&commit, "stock")).await;
+        world
+            .until("both are good", || server.is_good(&commit, "orders") && server.is_good(&commit, "stock"))
+            .await;
         assert_eq!(world.image("orders").as_deref(), Some("r/orders:1"));
         let inventory = world.inventory("orders").unwrap();
         assert_eq!(inventory.revision.commit, commit);
@@ -34,7 +36,10 @@ fn a_first_commit_is_deployed_and_then_nothing_is_asked_any_more() {
         let again = world.start().await;
         world.settle(Duration::from_secs(600)).await;
         let asked: Vec<_> = world.front.asked().split_off(before);
-        let other: Vec<_> = asked.iter().filter(|a| !a.watches() && !a.path.starts_with("/api?") && a.path != "/api" && a.path != "/apis").collect();
+        let other: Vec<_> = asked
+            .iter()
+            .filter(|a| !a.watches() && !a.path.starts_with("/api?") && a.path != "/api" && a.path != "/apis")
+            .collect();
         assert!(other.is_empty(), "{other:?}");
         again.stop().await;
     });
@@ -48,7 +53,9 @@ fn a_change_of_one_app_touches_that_app_alone() {
         all.extend(app("stock", "r/stock:1", ""));
         let first = world.commit("two apps", &files(&all));
         let server = world.start().await;
-        world.until("both are good", || server.is_good(&first, "orders") && server.is_good(&first, "stock")).await;
+        world
+            .until("both are good", || server.is_good(&first, "orders") && server.is_good(&first, "stock"))
+            .await;
         let before = world.front.asked().len();
         let second = world.commit("orders 2", &files(&app("orders", "r/orders:2", "")));
         server.poke();
@@ -57,7 +64,10 @@ fn a_change_of_one_app_touches_that_app_alone() {
         assert_eq!(server.state(&second, "stock"), None);
         let asked = world.front.asked().split_off(before);
         let writes: Vec<_> = asked.iter().filter(|a| a.writes()).collect();
-        assert!(writes.iter().all(|a| a.path.contains("orders") || a.path.ends_with("/leases")), "{writes:?}");
+        assert!(
+            writes.iter().all(|a| a.path.contains("orders") || a.path.ends_with("/leases")),
+            "{writes:?}"
+        );
         assert!(!asked.iter().any(|a| a.path.contains("stock")), "{asked:?}");
         server.stop().await;
     });

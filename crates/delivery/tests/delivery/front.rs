@@ -91,7 +91,9 @@ impl Front {
         let at = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
         let death = *self.death.lock().unwrap_or_else(PoisonError::into_inner);
         // Who is dead writes nothing more.
-        death.filter(|death| at >= death.at).map(|death| Death { is_done: death.is_done && at == death.at, ..death })
+        death
+            .filter(|death| at >= death.at)
+            .map(|death| Death { is_done: death.is_done && at == death.at, ..death })
     }
 }
 

@@ -150,7 +150,8 @@ impl World {
         let (stop, shutdown) = shutdown::channel();
         let front = Front::new(Api::new(sim.running.cluster.clone(), "token".into(), shutdown.clone()));
         let address = sim.block_on(async {
-            let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+            let listener =
+                tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
             let address = listener.local_addr().unwrap();
             tokio::spawn(kiban_runtime::http::serve(listener, None, Arc::clone(&front), shutdown));
             address
@@ -161,7 +162,8 @@ impl World {
         let repo = sim.folder().join("repo.git");
         bare(&repo);
         let remote = Remote::folder(Local::open(&repo, 64 << 20).unwrap()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let now = {
             let _inside = runtime.enter();
             Arc::new(VirtualClock { start: SystemClock.now(), began: tokio::time::Instant::now() })
@@ -174,12 +176,28 @@ impl World {
             runtime: Some(runtime),
             time: Some(time),
             commits: Mutex::new(0),
-            sim, front, repo, remote, stop, now,
+            sim,
+            front,
+            repo,
+            remote,
+            stop,
+            now,
         };
-        world.commit("a repository", &[
-            ("platform.yaml", &format!("apiVersion: kiban.dev/v1\nkind: Platform\nenvironments: {{ {ENV}: {environment} }}\n")),
-            ("rendered/dev/platform/namespace-checkout-dev.yaml", &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {NAMESPACE} }}\n")),
-        ]);
+        world.commit(
+            "a repository",
+            &[
+                (
+                    "platform.yaml",
+                    &format!(
+                        "apiVersion: kiban.dev/v1\nkind: Platform\nenvironments: {{ {ENV}: {environment} }}\n"
+                    ),
+                ),
+                (
+                    "rendered/dev/platform/namespace-checkout-dev.yaml",
+                    &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {NAMESPACE} }}\n"),
+                ),
+            ],
+        );
         world
     }
 
@@ -235,7 +253,8 @@ impl World {
             1_700_000_000 + *count
         };
         let who = Who { name: "Ada".into(), email: "ada@example.com".into(), seconds, offset: 0 };
-        let edit = |text: &Option<String>| text.clone().map_or(Edit::Delete, |t| Edit::Write(t.into_bytes().into()));
+        let edit =
+            |text: &Option<String>| text.clone().map_or(Edit::Delete, |t| Edit::Write(t.into_bytes().into()));
         let edits = files.iter().map(|(path, text)| (path.clone(), edit(text))).collect();
         let new = NewCommit { base, edits, author: who.clone(), committer: who, message: message.into() };
         let made = self.store.commit(&new, None).unwrap().expect("it changes something");
@@ -248,7 +267,8 @@ impl World {
     pub async fn connect(&self) -> Cluster {
         // Time goes on in leaps here: nobody may run out of patience by one.
         let retry = RetryPolicy { deadline: Duration::from_secs(36_000), ..RetryPolicy::default() };
-        let options = ConnectOptions { kubeconfig: Some(self.kubeconfig.clone()), retry, ..ConnectOptions::default() };
+        let options =
+            ConnectOptions { kubeconfig: Some(self.kubeconfig.clone()), retry, ..ConnectOptions::default() };
         let clock: Arc<dyn Clock> = self.now.clone();
         Cluster::connect(&options, clock).await.unwrap()
     }
@@ -271,26 +291,43 @@ impl World {
         let core = |kind: &str| Gvk { group: String::new(), version: "v1".into(), kind: kind.into() };
         let pods = Pods::default();
         let subscription = cache.subscribe(Interest::in_all(core("Pod"), "pods"), pods::health);
-        let following = { let pods = pods.clone(); tokio::spawn(async move { pods.follow(subscription).await }) };
-        let interest = Interest::in_all(core("ConfigMap"), "inventories").with_labels(&known::selector(ENV)).unwrap();
+        let following = {
+            let pods = pods.clone();
+            tokio::spawn(async move { pods.follow(subscription).await })
+        };
+        let interest =
+            Interest::in_all(core("ConfigMap"), "inventories").with_labels(&known::selector(ENV)).unwrap();
         let inventories: Subscription<Known> = cache.subscribe(interest, known::project);
         let threads = Threads::new(|_, _| {});
         let registry = Registry::new();
         let environment = self.environment();
         let options = Options {
-            ancestry: Some(environment.clone()), holder: holder.into(), timeout: Duration::from_secs(600), ..Options::default()
+            ancestry: Some(environment.clone()),
+            holder: holder.into(),
+            timeout: Duration::from_secs(600),
+            ..Options::default()
         };
         let clock: Arc<dyn Clock> = self.now.clone();
         let rollouts = Rollouts {
-            cluster: cluster.clone(), clock, pods, threads: threads.clone(), options,
-            turns: Arc::new(Semaphore::new(8)), patience: Duration::from_secs(60),
+            cluster: cluster.clone(),
+            clock,
+            pods,
+            threads: threads.clone(),
+            options,
+            turns: Arc::new(Semaphore::new(8)),
+            patience: Duration::from_secs(60),
         };
         let wake = Arc::new(Notify::new());
         let (stop, ended) = shutdown::channel();
         let main = tokio::spawn(follow(
             Follow {
-                environment, rollouts, inventories, poll: Duration::from_secs(60), wake: wake.clone(),
-                figures: Figures::new(&registry), readiness: Readiness::default(),
+                environment,
+                rollouts,
+                inventories,
+                poll: Duration::from_secs(60),
+                wake: wake.clone(),
+                figures: Figures::new(&registry),
+                readiness: Readiness::default(),
             },
             ended,
         ));
@@ -334,7 +371,12 @@ impl World {
     pub fn objects(&self, kind: (&str, &str), namespace: &str) -> Vec<Value> {
         let kind = kiban_simcluster::kind_id(kind.0, kind.1).unwrap();
         let state = self.sim.running.cluster.snapshot();
-        state.objects(kind).iter().filter(|(k, _)| &*k.namespace == namespace).map(|(_, o)| o.value()).collect()
+        state
+            .objects(kind)
+            .iter()
+            .filter(|(k, _)| &*k.namespace == namespace)
+            .map(|(_, o)| o.value())
+            .collect()
     }
 
     /// What the cluster remembers of an app.
@@ -391,9 +433,19 @@ async fn breathe() {
 /// An app of the repository: what says whose it is, and what is rendered of it.
 pub fn app(name: &str, image: &str, more: &str) -> Vec<(String, String)> {
     vec![
-        (format!("{name}/app.yaml"), format!("apiVersion: kiban.dev/v1\nkind: App\nname: {name}\nteam: checkout\nimage: registry.example/{name}\n")),
+        (
+            format!("{name}/app.yaml"),
+            format!(
+                "apiVersion: kiban.dev/v1\nkind: App\nname: {name}\nteam: checkout\nimage: registry.example/{name}\n"
+            ),
+        ),
         (format!("{name}/env/dev.pin.yaml"), format!("image: {image}\n")),
-        (format!("rendered/dev/{name}/configmap-{name}.yaml"), format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, labels: {{ app.kubernetes.io/managed-by: kiban, app.kubernetes.io/name: {name}, kiban.dev/env: dev }} }}\ndata: {{ for: {name} }}\n")),
+        (
+            format!("rendered/dev/{name}/configmap-{name}.yaml"),
+            format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, labels: {{ app.kubernetes.io/managed-by: kiban, app.kubernetes.io/name: {name}, kiban.dev/env: dev }} }}\ndata: {{ for: {name} }}\n"
+            ),
+        ),
         (format!("rendered/dev/{name}/deployment-{name}.yaml"), deployment(name, image, more)),
     ]
 }
