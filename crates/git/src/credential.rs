@@ -10,6 +10,8 @@ use http::HeaderValue;
 use crate::error::Error;
 use crate::files;
 
+/// The user where only a token is given.
+const ANY_USER: &str = "x-access-token";
 /// No token is longer.
 const LONGEST: u64 = 64 << 10;
 
@@ -37,7 +39,7 @@ impl Credential {
         Self::new(name, secret, format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))))
     }
 
-    /// A token that is sent as it is.
+    /// A token that is sent as it is, for servers that ask for that; forges take it of git only as [`Self::token`].
     ///
     /// # Errors
     /// Where it cannot be sent.
@@ -46,7 +48,17 @@ impl Credential {
         Self::new(name, token, format!("Bearer {token}"))
     }
 
-    /// The token in a file, for a user; for a token alone, without one.
+    /// A token as people keep it: `user:token`, or the token alone, which forges take for any user. That is
+    /// sent as the user `x-access-token`, the one that GitHub demands of its apps.
+    ///
+    /// # Errors
+    /// Where it cannot be sent.
+    pub fn token(name: &str, text: &str) -> Result<Self, Error> {
+        let (user, secret) = text.trim().split_once(':').unwrap_or((ANY_USER, text.trim()));
+        Self::basic(name, user, secret)
+    }
+
+    /// What a file holds: a token for this user; without one, as [`Self::token`] takes it.
     ///
     /// # Errors
     /// Where the file cannot be read, or what it holds cannot be sent.
@@ -60,8 +72,8 @@ impl Credential {
         };
         let text = std::str::from_utf8(&bytes).map_err(wrong)?;
         match user {
-            Some(user) => Self::basic(&name, user, text),
-            None => Self::bearer(&name, text),
+            Some(user) => Self::basic(&name, user, text.trim()),
+            None => Self::token(&name, text),
         }
     }
 

@@ -157,3 +157,25 @@ fn folders_that_cannot_be_used_say_why() {
     let why = remote.push(&store, &push, &task()).unwrap_err();
     assert!(matches!(why, Error::Busy { .. }) && why.to_string().contains("main.lock"), "{why}");
 }
+
+#[test]
+fn a_new_repository_takes_its_first_commit_and_git_reads_it() {
+    if !has_git("a_new_repository_takes_its_first_commit_and_git_reads_it") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("m.git");
+    kiban_git::init(&path, "main").unwrap();
+    assert!(kiban_git::init(&path, "main").is_err(), "nothing that is there is touched");
+    assert!(kiban_git::init(&root.path().join("x"), "a..b").is_err());
+    let (remote, store) = (folder(&path), store());
+    assert_eq!(remote.find("HEAD", &task()).unwrap(), None);
+    let base = crate::support::id(&"0".repeat(40));
+    let first = kiban_git::NewCommit { base: None, ..change(base, &[("platform.yaml", "name: shop\n")]) };
+    let made = store.commit(&first, None).unwrap().unwrap();
+    let push = Push { name: "refs/heads/main".to_owned(), expected: None, new: Some(made.id()) };
+    assert_eq!(remote.push(&store, &push, &task()).unwrap(), Pushed::Done);
+    assert_eq!(remote.default_branch(&task()).unwrap().as_deref(), Some("refs/heads/main"));
+    assert_eq!(git(&path, &["show", "HEAD:platform.yaml"]), "name: shop");
+    git(&path, &["fsck", "--strict", "--full"]);
+}

@@ -15,19 +15,32 @@ fn the_credential_opens_what_is_closed_and_is_never_repeated() {
     }
     let repo = Repo::new();
     let web = Web::new(repo.root.path());
-    // kiban:ghp_verysecrettoken
+    // kiban:ghp_verysecrettoken, x-access-token:ghp_verysecrettoken
     web.judge(|request| match request.headers.get("authorization").map(String::as_str) {
-        Some("Basic a2liYW46Z2hwX3ZlcnlzZWNyZXR0b2tlbg==" | "Bearer ghp_verysecrettoken") => Answer::Git,
+        Some(
+            "Basic a2liYW46Z2hwX3ZlcnlzZWNyZXR0b2tlbg=="
+            | "Basic eC1hY2Nlc3MtdG9rZW46Z2hwX3ZlcnlzZWNyZXR0b2tlbg=="
+            | "Bearer ghp_verysecrettoken",
+        ) => Answer::Git,
         _ => Answer::Fixed(
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n".to_owned(),
         ),
     });
+    let file = repo.root.path().join("token");
+    let from_file = |text: &str, user: Option<&str>| {
+        std::fs::write(&file, text).unwrap();
+        Credential::from_file(&file, user).unwrap()
+    };
     let good = [
         Credential::basic("MANIFESTS_TOKEN", "kiban", SECRET).unwrap(),
         Credential::bearer("MANIFESTS_TOKEN", SECRET).unwrap(),
+        Credential::token("MANIFESTS_TOKEN", SECRET).unwrap(),
+        from_file("ghp_verysecrettoken\n", None),
+        from_file("kiban:ghp_verysecrettoken\r\n", None),
+        from_file("ghp_verysecrettoken\n", Some("kiban")),
     ];
     for credential in good {
-        assert_eq!(format!("{credential:?}"), "Credential(MANIFESTS_TOKEN)");
+        assert_eq!(format!("{credential:?}"), format!("Credential({})", credential.name()));
         let remote = remote(&web, Some(credential));
         remote.fetch(&store(), &main_branch(Depth::Follow(1)), &task()).unwrap();
         assert!(!format!("{remote:?}").contains("secret"));
