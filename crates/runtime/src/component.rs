@@ -23,7 +23,7 @@
 //!             let count = context.metrics.counter("kiban_hello_greetings_total", "Greetings.");
 //!             let greeting = self.greeting.clone();
 //!             let greet = move |_: Asked| { count.inc(); Answer::text(greeting.clone()) };
-//!             let (ready, name) = (context.readiness.clone(), context.name);
+//!             let ready = context.readiness.clone();
 //!             let run = move |mut shutdown: Shutdown| async move {
 //!                 ready.set();                             // until then /readyz says that it is not
 //!                 shutdown.fired().await;                  // real ones select over their work and this
@@ -141,6 +141,11 @@ impl Built {
         Self { handlers: Vec::new(), run: Box::new(run) }
     }
 
+    /// Runs it by itself, outside of a server: without its routes, and not built anew when it fails.
+    pub fn start(self, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Failure>> {
+        self.run.run(shutdown)
+    }
+
     /// Answers the route whose row has `path`. Each row has one who answers, and each of those a row.
     pub fn route(mut self, path: &'static str, respond: impl Respond) -> Self {
         self.handlers.push((path, Arc::new(respond)));
@@ -236,3 +241,6 @@ impl Permission {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,12 @@ mod section;
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kiban_model::decode::decode;
 use kiban_model::origin::{Layer, child};
 use kiban_model::problem::{Kind, Problem, tidy};
-use kiban_model::yaml::{Node, Tree, find, parse_one};
+use kiban_model::yaml::{Node, find, parse_one};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -147,11 +147,6 @@ pub fn load<T: Configuration>(file: Option<&Path>, flags: &[Flag]) -> Result<Loa
     read(Some((&name, &bytes)), flags)
 }
 
-/// The files that tell a change of the configuration: its own.
-pub fn watched(file: Option<&Path>) -> Vec<PathBuf> {
-    file.map(Path::to_owned).into_iter().collect()
-}
-
 /// As [`load`], from a file's name and bytes.
 ///
 /// # Errors
@@ -184,7 +179,11 @@ pub fn read<T: Configuration>(file: Option<(&str, &[u8])>, flags: &[Flag]) -> Re
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+/// The bytes of a configuration file.
+///
+/// # Errors
+/// Why it cannot be read, without its name.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
@@ -294,9 +293,4 @@ fn smooth(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(smooth),
         _ => {}
     }
-}
-
-/// Whether a tree holds something at the top under `key`: whether a section is written.
-pub fn has_section<T>(loaded: &Loaded<T>, key: &str) -> bool {
-    matches!(&loaded.tree.tree, Tree::Map(_)) && loaded.tree.get(key).is_some()
 }

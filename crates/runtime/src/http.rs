@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::shutdown::Shutdown;
+use crate::web::stream::Patient;
 
 /// How long a client may take over its TLS handshake or its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,6 +136,8 @@ where
         let handler = handler.clone();
         async move { Ok::<_, Infallible>(handler.handle(request).await) }
     });
+    // Who says nothing is let go: until the first bytes are there, hyper has no clock.
+    let stream = Patient::new(stream, HEAD_TIMEOUT, None);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(serving);
     tokio::select! {

@@ -9,7 +9,7 @@ mod auth;
 mod body;
 mod host;
 mod respond;
-mod stream;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -184,6 +184,7 @@ impl Listener {
             limits: self.limits,
         });
         let mut connections = JoinSet::new();
+        let mut told = false;
         loop {
             let slot = tokio::select! {
                 slot = slots.clone().acquire_owned() => slot,
@@ -196,10 +197,16 @@ impl Listener {
             };
             while connections.try_join_next().is_some() {}
             let (stream, address) = match accepted {
-                Ok(accepted) => accepted,
+                Ok(accepted) => {
+                    told = false;
+                    accepted
+                }
                 Err(error) => {
                     // Out of file descriptors, most often: let some close before trying again.
-                    tracing::warn!(listener = shared.name, %error, "cannot accept a connection");
+                    if !told {
+                        tracing::warn!(listener = shared.name, %error, "cannot accept connections");
+                    }
+                    told = true;
                     shared.metrics.failed.with(&[shared.name, "accept"]).inc();
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -228,7 +235,7 @@ async fn take(
     shared: Arc<Shared>,
     mut shutdown: Shutdown,
 ) {
-    let stream = Patient::new(stream, shared.limits.head, shared.limits.write);
+    let stream = Patient::new(stream, shared.limits.head, Some(shared.limits.write));
     let Some(acceptor) = acceptor else {
         return connection(stream, address, false, shared, shutdown).await;
     };
@@ -240,7 +247,7 @@ async fn take(
         Ok(Ok(stream)) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             // The handshake's bytes say nothing of a request.
-            let stream = Patient::new(stream, shared.limits.head, shared.limits.write);
+            let stream = Patient::new(stream, shared.limits.head, Some(shared.limits.write));
             connection(stream, address, http2, shared, shutdown).await;
         }
         Ok(Err(error)) => {

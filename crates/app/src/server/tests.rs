@@ -98,3 +98,26 @@ fn manifests_grant_what_is_stated_and_say_why() {
     assert_eq!(objects[3]["metadata"]["namespace"], "shop");
     assert_eq!(objects[4]["subjects"][0]["namespace"], "kiban-system");
 }
+
+#[test]
+fn the_page_names_every_component_route_and_class() {
+    let page = include_str!("../../../../docs/server.md");
+    let rows = kiban_runtime::health::routes();
+    let list = components(&read("").unwrap(), &Wiring::default());
+    let of_components = list.iter().flat_map(|listed| listed.component.routes());
+    for route in rows.into_iter().chain(of_components) {
+        assert!(page.contains(&format!("`{}`", route.path)), "docs/server.md does not name {}", route.path);
+    }
+    for name in NAMES {
+        assert!(
+            page.contains(&format!("| `{name}` |")),
+            "docs/server.md has no row for the component {name}"
+        );
+    }
+    for class in kiban_runtime::route::Class::ALL {
+        assert!(page.contains(class.as_str()), "docs/server.md does not name {}", class.as_str());
+    }
+    let mut example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap().to_owned();
+    example.push('\n');
+    config::read::<Config>(Some(("docs/server.md", example.as_bytes())), &[]).unwrap();
+}

@@ -9,7 +9,7 @@ use anyhow::Context;
 use kiban_kube::cache::{Cache, Options as CacheOptions};
 use kiban_kube::client::{Cluster, ConnectOptions};
 use kiban_runtime::clock::SystemClock;
-use kiban_runtime::config::{Loaded, LogFormat};
+use kiban_runtime::config::{self, Loaded, LogFormat};
 use kiban_runtime::data::Data;
 use kiban_runtime::log::{self, Format, Handle};
 use kiban_runtime::metrics::{Counter, Gauge, Registry};
@@ -151,7 +151,7 @@ impl<'a> Reload<'a> {
 
     /// What the file holds; a file that is gone has not changed.
     fn bytes(&self) -> Option<Vec<u8>> {
-        self.arguments.flags.config.as_deref().and_then(|path| std::fs::read(path).ok())
+        self.arguments.flags.config.as_deref().and_then(|path| config::bytes(path).ok())
     }
 
     async fn if_changed(&mut self, running: &Running, wiring: &Wiring) {

@@ -168,6 +168,54 @@ fn names(folder: &Path) -> Vec<std::ffi::OsString> {
 }
 
 #[test]
+fn its_manifests_are_taken_by_kubectl_and_grant_what_its_components_need() {
+    let sim = Sim::start(1);
+    let Some(kubectl) = sim.kubectl("server::its_manifests_are_taken_by_kubectl") else { return };
+    let print = |more: &[&str]| said(Command::new(kiban()).arg("components").args(more)).ok();
+    let list = print(&[]);
+    assert!(list.contains("cluster  on ") && list.contains("route       GET /metrics (read)"), "{list}");
+    let off = sim.file("off.yaml", "apiVersion: kiban.dev/v1\nkind: Server\noff: [cluster]\n");
+    assert!(print(&["--config", &off]).contains("cluster  off "));
+    let granted = print(&["--rbac", "--config", &off]);
+    assert!(granted.contains("kind: ServiceAccount") && !granted.contains("ClusterRole"), "{granted}");
+    let file = sim.file("rbac.yaml", &print(&["--rbac", "--namespace", "default"]));
+    kubectl.run(&format!("apply -f {file}")).ok();
+    let role = kubectl.run("get clusterrole kiban -o jsonpath={.rules[0].resourceNames[0]}").ok();
+    assert_eq!(role, "kube-system");
+    let subject = kubectl.run("get clusterrolebinding kiban -o jsonpath={.subjects[0].namespace}").ok();
+    assert_eq!(subject, "default");
+}
+
+#[test]
+fn its_configuration_says_where_each_value_comes_from() {
+    let sim = Sim::start(1);
+    let path = sim.file("kiban.yaml", "apiVersion: kiban.dev/v1\nkind: Server\nlog: { level: debug }\n");
+    let show = |more: &[&str]| {
+        let mut command = Command::new(kiban());
+        said(command.args(["config", "show", "--config", &path, "--listen", ":9090"]).args(more)).ok()
+    };
+    let set = show(&[]);
+    let lines: Vec<Vec<&str>> = set.lines().map(|line| line.split("  # ").map(str::trim).collect()).collect();
+    let row = |path: &str| lines.iter().find(|line| line[0].starts_with(path)).unwrap().clone();
+    let level = format!("{path}:3; in place of prometheus --log.level, flux --log-level, argocd --loglevel");
+    assert_eq!(row("log.level"), ["log.level: \"debug\"", &level]);
+    assert!(
+        row("server.listen")[1].starts_with("--listen; in place of prometheus --web.listen-address"),
+        "{set}"
+    );
+    assert!(!set.contains("server.drain"), "{set}");
+    assert!(
+        show(&["--effective"])
+            .lines()
+            .any(|line| line.starts_with("server.drain: \"25s\" ") && line.ends_with("# default"))
+    );
+    let schema = said(Command::new(kiban()).args(["config", "schema"])).ok();
+    let committed =
+        std::fs::read_to_string(kiban_testkit::root().join("crates/app/schemas/kiban.json")).unwrap();
+    assert_eq!(schema, committed);
+}
+
+#[test]
 fn what_keeps_it_from_starting_is_said_and_nothing_is_served() {
     let sim = Sim::start(1);
     let exposed = run(&sim, &["--listen", "0.0.0.0:0"]);

@@ -193,4 +193,19 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_location_panics_or_leaves_tls(to in "\\PC{0,40}|(https?:)?[/.a:@?#]{0,16}") {
+            let Ok(value) = http::HeaderValue::try_from(to.as_str()) else { return Ok(()) };
+            let headers = HeaderMap::from_iter([(LOCATION, value)]);
+            let from: Uri = "https://a.example/x/y?z".parse().unwrap();
+            let found = next(StatusCode::FOUND, &headers, &Method::GET, &from, Redirects::Blob);
+            if let Ok(Some(next)) = found {
+                proptest::prop_assert_eq!(next.url.scheme_str(), Some("https"));
+                let same = next.url.host().is_some_and(|host| host.eq_ignore_ascii_case("a.example"));
+                proptest::prop_assert!(next.foreign || same);
+            }
+        }
+    }
 }

@@ -112,3 +112,14 @@ fn rows_that_are_not_for_this_listener_are_not_there() {
     let hidden = router.find(&Method::POST, "/hook", |route| route.class != Class::Webhook);
     assert!(matches!(hidden, Found::Nothing));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_path_and_no_query_panics(path in ".{0,60}", plus in proptest::bool::ANY) {
+        let router = router("a", vec![Route::get("/x/{one}/{*rest}", Class::Read, "")]);
+        let _ = found(&router, Method::GET, &path);
+        let _ = found(&router, Method::GET, &format!("/x/{path}"));
+        let _ = decode(&path, plus);
+        let _ = crate::route::query(&path).count();
+    }
+}

@@ -103,4 +103,11 @@ mod tests {
             assert_eq!(hosts.check(host).is_ok(), good, "{host:?}: {:?}", hosts.check(host));
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_host_panics(host in "\\PC{0,40}|[\\[\\]:.*a1-]{0,12}") {
+            let _ = Hosts::new(&["*.lab.example".into()]).check(&host);
+        }
+    }
 }
