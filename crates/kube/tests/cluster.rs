@@ -1,6 +1,8 @@
 //! Applies against the embedded cluster as a user has them: beside real kubectl and helm.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cluster/account.rs"]
+mod account;
 #[path = "cluster/adopt.rs"]
 mod adopt;
 #[path = "cluster/rollout.rs"]

@@ -28,7 +28,9 @@ fn what_stands_in_the_way_is_told_while_it_is_waited_for() {
     ] {
         let mut app = deployment(json!({"app": "orders"}), annotations);
         app["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] =
-            json!({"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1, "successThreshold": 3});
+            json!({"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1});
+        // What crashes after a moment is never available in between.
+        app["spec"]["minReadySeconds"] = json!(30);
         let events = Mutex::new(Vec::new());
         let sink = |event: Event| events.lock().unwrap().push(event);
         let wanted = request(commit, vec![namespace(), app]);
