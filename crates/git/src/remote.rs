@@ -152,8 +152,9 @@ impl Remote {
     /// A repository of this machine as a remote.
     ///
     /// # Errors
-    /// None today.
+    /// Where its HEAD cannot be read.
     pub fn folder(local: Local) -> Result<Self, Error> {
+        local.head()?;
         Ok(Self { name: local.refs.common.display().to_string(), way: Way::Folder(Box::new(local)) })
     }
 
@@ -286,7 +287,7 @@ impl Remote {
             store.objects().get_as(&new, Kind::Commit)?;
         }
         match &self.way {
-            Way::Http(server) => server.push(store.objects(), push, task),
+            Way::Http(server) => server.push(store.objects(), push, &haves(store)?, task),
             Way::Folder(local) => folder::push(local, store.objects(), push, task),
         }
     }

@@ -80,7 +80,7 @@ impl Store {
             fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
         version(&path)?;
-        clean(&packs);
+        [&packs, &path].into_iter().for_each(|folder| clean(folder));
         let refs = Refs { own: path.clone(), common: path.clone() };
         refs.break_locks();
         let shallow = read_shallow(&path.join("shallow"))?;
@@ -280,9 +280,9 @@ fn version(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes what a killed process left among the packs: temporary files, packs without index and the reverse.
-fn clean(packs: &Path) {
-    for entry in fs::read_dir(packs).into_iter().flatten().flatten() {
+/// Removes what a killed process left in a folder: temporary files, packs without index and the reverse.
+fn clean(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name();
         let alone = match path.extension().and_then(|e| e.to_str()) {

@@ -169,8 +169,7 @@ pub(crate) fn push(local: &Local, objects: &Objects, push: &Push, task: &Task) -
         return Ok(Pushed::Rejected { reason: "branch is currently checked out".to_owned(), words });
     }
     if let Some(new) = push.new {
-        let theirs: HashSet<Oid> = local.refs(&[])?.into_iter().map(|(_, id)| id).collect();
-        let ids = missing(objects, new, &|id| Ok(theirs.contains(id)), task)?;
+        let ids = missing(objects, new, &|id| local.objects().contains(id), task)?;
         let copies: Vec<(Oid, Object)> =
             ids.iter().map(|id| Ok((*id, objects.get(id)?))).collect::<Result<_, Error>>()?;
         local.objects().write(&copies)?;

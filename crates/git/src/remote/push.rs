@@ -29,6 +29,15 @@ struct Advertised {
     features: Vec<String>,
 }
 
+/// Why a push was not taken.
+struct Refusal {
+    reason: String,
+    /// What the server told people besides.
+    words: String,
+    /// Whether more objects may help.
+    lacks_objects: bool,
+}
+
 impl Advertised {
     fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|f| f == feature)
@@ -36,7 +45,14 @@ impl Advertised {
 }
 
 impl Server {
-    pub(crate) fn push(&self, objects: &Objects, push: &Push, task: &Task) -> Result<Pushed, Error> {
+    /// `known` are commits that were fetched from here once: what they need is not sent again.
+    pub(crate) fn push(
+        &self,
+        objects: &Objects,
+        push: &Push,
+        known: &[Oid],
+        task: &Task,
+    ) -> Result<Pushed, Error> {
         let there = self.advertised(task)?;
         let current = there.refs.get(&push.name).copied();
         if current == push.new {
@@ -45,28 +61,50 @@ impl Server {
         if current != push.expected {
             return Ok(Pushed::Raced { current });
         }
-        let body = self.commands(objects, push, &there, task)?;
-        task.check("push")?;
-        let (report, words) = self
-            .post(&there.at, SERVICE, body, ANSWER, task)
-            .and_then(|mut packets| {
-                let (report, words) = self.report(&mut packets.input, there.has("side-band-64k"))?;
-                packets.drain();
-                Ok((report, words))
-            })
-            .map_err(|why| self.lost(push, why))?;
-        let reason = match (report.unpack, report.refs.into_iter().find(|(name, _)| *name == push.name)) {
-            (Some(why), _) => format!("the pack was not taken: {why}"),
-            (None, Some((_, None))) => return Ok(Pushed::Done),
-            (None, Some((_, Some(why)))) => why,
-            (None, None) => return Err(self.lost(push, self.wrong("its report does not name the ref"))),
-        };
+        let sure: HashSet<Oid> = there.refs.values().copied().collect();
+        let theirs: HashSet<Oid> = sure.iter().chain(known).copied().collect();
+        let mut refusal = self.send_pack(objects, push, &there, &theirs, task)?;
+        if refusal.as_ref().is_some_and(|r| r.lacks_objects) && theirs.len() > sure.len() {
+            // What was fetched may be gone there since: then all is sent that its refs do not reach.
+            refusal = self.send_pack(objects, push, &there, &sure, task)?;
+        }
+        let Some(Refusal { reason, words, .. }) = refusal else { return Ok(Pushed::Done) };
         // Servers say in many words that somebody else was first; where the ref is now, says it plainly.
         let now = self.advertised(task).map_err(|why| self.lost(push, why))?.refs.get(&push.name).copied();
         Ok(if now == push.expected {
             Pushed::Rejected { reason, words }
         } else {
             Pushed::Raced { current: now }
+        })
+    }
+
+    /// One request with a pack of what `theirs` lack. `None`: it was taken.
+    fn send_pack(
+        &self,
+        objects: &Objects,
+        push: &Push,
+        there: &Advertised,
+        theirs: &HashSet<Oid>,
+        task: &Task,
+    ) -> Result<Option<Refusal>, Error> {
+        let body = self.commands(objects, push, there, theirs, task)?;
+        task.check("push")?;
+        let answer = self.post(&there.at, SERVICE, body, ANSWER, task).and_then(|mut packets| {
+            let answer = self.report(&mut packets.input, there.has("side-band-64k"))?;
+            packets.drain();
+            Ok(answer)
+        });
+        let (report, words) = answer.map_err(|why| self.lost(push, why))?;
+        Ok(match (report.unpack, report.refs.into_iter().find(|(name, _)| *name == push.name)) {
+            (Some(why), _) => {
+                Some(Refusal { reason: format!("the pack was not taken: {why}"), words, lacks_objects: true })
+            }
+            (None, Some((_, None))) => None,
+            (None, Some((_, Some(reason)))) => {
+                let lacks_objects = reason.contains("missing necessary objects");
+                Some(Refusal { reason, words, lacks_objects })
+            }
+            (None, None) => return Err(self.lost(push, self.wrong("its report does not name the ref"))),
         })
     }
 
@@ -135,6 +173,7 @@ impl Server {
         objects: &Objects,
         push: &Push,
         there: &Advertised,
+        theirs: &HashSet<Oid>,
         task: &Task,
     ) -> Result<Bytes, Error> {
         if push.new.is_none() && !there.has("delete-refs") {
@@ -153,7 +192,6 @@ impl Server {
         pktline::put(&mut body, line.as_bytes());
         pktline::flush(&mut body);
         if let Some(new) = push.new {
-            let theirs: HashSet<Oid> = there.refs.values().copied().collect();
             let ids = missing(objects, new, &|id| Ok(theirs.contains(id)), task)?;
             body = pack(objects, &ids, body, task)?;
         }

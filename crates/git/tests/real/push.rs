@@ -195,3 +195,51 @@ fn an_answer_that_is_lost_is_said_and_can_be_asked_for() {
         git(&repo.bare, &["fsck", "--strict", "--full"]);
     }
 }
+
+#[test]
+fn only_what_is_new_is_sent_and_all_of_it_where_the_server_forgot() {
+    if !has_git("only_what_is_new_is_sent_and_all_of_it_where_the_server_forgot") {
+        return;
+    }
+    let repo = Repo::new();
+    let noise: String =
+        (0..20_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let base = repo.commit(&[("big", &noise)]);
+    let web = Web::new(repo.root.path());
+    let (remote, store) = (remote(&web, None), store());
+    remote.fetch(&store, &main_branch(Depth::All), &task()).unwrap();
+    let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let note = sent.clone();
+    web.judge(move |request| {
+        if request.line.starts_with("POST") && request.line.contains("receive-pack") {
+            note.lock().unwrap().push(request.body.len());
+        }
+        Answer::Git
+    });
+    // Main has moved on since; the branch begins where it was.
+    repo.commit(&[("other", "1\n")]);
+    let make = |number: u32| {
+        let new =
+            store.commit(&change(base, &[("pin", &format!("{number}\n"))]), None).unwrap().unwrap().id();
+        Push { name: format!("refs/heads/kiban/{number}"), expected: None, new: Some(new) }
+    };
+    assert_eq!(remote.push(&store, &make(1), &task()).unwrap(), Pushed::Done);
+    assert!(sent.lock().unwrap()[0] < 2000, "{sent:?}");
+
+    // The server forgets everything that was fetched.
+    git(&repo.work, &["checkout", "-q", "--orphan", "fresh"]);
+    git(&repo.work, &["commit", "-qm", "fresh", "--allow-empty"]);
+    git(&repo.bare, &["update-ref", "-d", "refs/heads/kiban/1"]);
+    git(&repo.work, &["rm", "-rqf", "."]);
+    git(&repo.work, &["commit", "-q", "--amend", "--allow-empty", "-m", "fresh"]);
+    git(&repo.work, &["push", "-qf", "origin", "HEAD:main"]);
+    git(&repo.bare, &["reflog", "expire", "--expire=now", "--all"]);
+    git(&repo.bare, &["gc", "-q", "--prune=now"]);
+    sent.lock().unwrap().clear();
+    let outcome = remote.push(&store, &make(2), &task()).unwrap();
+    let sizes = sent.lock().unwrap().clone();
+    assert_eq!(outcome, Pushed::Done);
+    assert!(sizes.len() == 2 && sizes[0] < 2000 && sizes[1] > 50_000, "{sizes:?}");
+    assert_eq!(git(&repo.bare, &["show", "kiban/2:pin"]), "2");
+    git(&repo.bare, &["fsck", "--strict", "--full"]);
+}

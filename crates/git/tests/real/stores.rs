@@ -48,6 +48,10 @@ fn what_a_killed_process_leaves_is_removed_and_what_it_finished_stays() {
         assert_eq!(store.resolve("refs/remotes/origin/main").unwrap(), Some(first), "{what}");
         assert_eq!(store.objects().walk(first, "", &task()).unwrap().len(), 3, "{what}");
         assert_eq!(packs(&path).len(), 1, "{what}");
+        assert!(
+            !path.join("tmp_shallow").exists() && !path.join("objects/pack/tmp_pack_x").exists(),
+            "{what}"
+        );
     }
     let store = Store::open(&path, MOST).unwrap();
     assert_eq!(remote.fetch(&store, &main_branch(Depth::Follow(1)), &task()).unwrap().commit, second);
