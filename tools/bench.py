@@ -220,7 +220,9 @@ def demo(release):
     """From the command to the shop, applied and ready. kind and minikube need a container runtime: no peer."""
     with tempfile.TemporaryDirectory(prefix="kiban-bench-") as folder:
         kubeconfig = pathlib.Path(folder) / "kubeconfig"
-        mine, _ = compared([[release / "kiban", "demo", "--once", "--kubeconfig", kubeconfig]])
+        shop = pathlib.Path(folder) / "shop.git"
+        command = [release / "kiban", "demo", "--once", "--kubeconfig", kubeconfig, "--repository", shop]
+        mine, _ = compared([command])
     yield from figures("demo: the shop applied, every pod ready", mine)
 
 

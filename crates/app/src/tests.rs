@@ -277,7 +277,12 @@ fn stand_ins_that_cannot_be_read_are_said_by_file() {
 #[test]
 fn the_demo_runs_the_shop_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
-    done(kiban(folder.path(), "demo --once --kubeconfig DIR/kubeconfig"));
+    done(kiban(folder.path(), "demo --once --kubeconfig DIR/kubeconfig --repository DIR/shop.git"));
     assert!(!folder.path().join("kubeconfig").exists(), "the kubeconfig goes with its cluster");
-    usage(kiban(folder.path(), "demo --once -e nowhere --kubeconfig DIR/kubeconfig"));
+    assert!(!folder.path().join("shop.git").exists(), "and so does the repository");
+    usage(kiban(folder.path(), "demo --once -e nowhere --kubeconfig DIR/kubeconfig --repository DIR/shop.git"));
+    std::fs::create_dir(folder.path().join("shop.git")).unwrap();
+    let exit = kiban(folder.path(), "demo --once --kubeconfig DIR/kubeconfig --repository DIR/shop.git");
+    says(&failed(exit), &["shop.git is there already", "--repository"]);
+    assert!(folder.path().join("shop.git").exists(), "what was there stays");
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kiban_base::clock::Clock;
@@ -14,6 +14,7 @@ use kiban_kube::client::Cluster;
 use kiban_kube::object::Gvk;
 use kiban_runtime::BoxFuture;
 use kiban_runtime::component::{Built, Component, Context, Failure, Permission};
+use kiban_runtime::metrics::CounterVec;
 use kiban_runtime::readiness::Readiness;
 use kiban_runtime::shutdown::{self, Shutdown, Trigger};
 use tokio::runtime::Handle;
@@ -50,6 +51,9 @@ pub struct Delivery {
     /// The cluster and its cache; none: it can only be listed.
     cluster: Option<(Cluster, Cache)>,
     notifiers: Vec<Arc<dyn Notifier>>,
+    threads: Threads,
+    /// What each attempt to tell was, until it is counted.
+    told: Arc<Mutex<Option<CounterVec>>>,
     /// Looks at all branches at once: what a webhook does.
     wake: Arc<Notify>,
 }
@@ -57,7 +61,14 @@ pub struct Delivery {
 impl Delivery {
     /// The reconciler of `section` on a cluster; without one, it can only be listed.
     pub fn new(section: DeliverySection, cluster: Option<(Cluster, Cache)>) -> Self {
-        Self { section, cluster, notifiers: Vec::new(), wake: Arc::new(Notify::new()) }
+        let told: Arc<Mutex<Option<CounterVec>>> = Arc::default();
+        let counted = Arc::clone(&told);
+        let threads = Threads::new(move |name, went_well| {
+            if let Some(told) = counted.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                told.with(&[name, if went_well { "ok" } else { "failed" }]).inc();
+            }
+        });
+        Self { section, cluster, notifiers: Vec::new(), threads, told, wake: Arc::new(Notify::new()) }
     }
 
     /// Tells these of rollouts.
@@ -65,6 +76,11 @@ impl Delivery {
     pub fn telling(mut self, notifiers: Vec<Arc<dyn Notifier>>) -> Self {
         self.notifiers = notifiers;
         self
+    }
+
+    /// How far its rollouts have come.
+    pub fn threads(&self) -> Threads {
+        self.threads.clone()
     }
 
     /// What makes it look at all branches at once.
@@ -161,9 +177,8 @@ impl Component for Delivery {
                 "What was told to people, by whom and whether it went well.",
                 &["notifier", "result"],
             );
-            let threads = Threads::new(move |name, went_well| {
-                told.with(&[name, if went_well { "ok" } else { "failed" }]).inc();
-            });
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+            let threads = self.threads.clone();
             let pods = Pods::default();
             let server = Server {
                 rollouts: Rollouts {

@@ -83,6 +83,24 @@ pub struct RepositorySection {
     pub insecure: bool,
 }
 
+impl RepositorySection {
+    /// The repository at an address, with everything else as it is unless said.
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            token_file: None,
+            user: None,
+            ca_file: None,
+            poll: poll(),
+            environments: Vec::new(),
+            folders: Vec::new(),
+            author: AuthorSection::default(),
+            signing_key_file: None,
+            insecure: false,
+        }
+    }
+}
+
 fn poll() -> Duration {
     Duration::secs(30)
 }

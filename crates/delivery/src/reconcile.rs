@@ -218,6 +218,13 @@ impl Reconciler {
                 running.canceller.cancel();
             }
         }
+        // All at once, so that the thread is not over before its last app has begun.
+        for (unit, brief) in &changed {
+            let is_news = brief.as_ref().is_ok_and(|brief| self.is_news(&unit.app, brief));
+            if is_news {
+                self.rollouts.threads.report(&about, &unit.app, State::Applying { waiting: String::new() });
+            }
+        }
         for (unit, brief) in changed {
             let Some(app) = self.apps.get_mut(&unit.app) else { continue };
             match brief {
@@ -231,6 +238,21 @@ impl Reconciler {
         }
         self.snapshot = Some(snapshot);
         self.decide_all();
+    }
+
+    /// Whether something will be done about what an app asks for now.
+    fn is_news(&self, app: &str, brief: &Brief) -> bool {
+        let is_same =
+            self.apps.get(app).and_then(|a| a.wanted.as_ref()).is_some_and(|w| w.digest == brief.digest);
+        if is_same {
+            return false;
+        }
+        let known = self.inventories.get(&brief.namespace, &inventory_name(brief));
+        let known = match known.as_deref() {
+            Some(Known::Good { inventory, .. }) => Some(inventory.as_ref()),
+            _ => None,
+        };
+        matches!(decide::next(Some(&brief.digest), known), Step::Deploy | Step::Watch)
     }
 
     fn thread(&self, snapshot: &Snapshot) -> Thread {

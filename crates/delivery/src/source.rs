@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kiban_git::http::Client;
 use kiban_git::{
-    Address, Ancestry, Cancel, Commit, Credential, Depth, Edit, Fetch, Limits, Local, NewCommit, Oid, Push,
-    Pushed, Remote, SshKey, Store, Task, Want, Who,
+    Address, Ancestry, Cancel, Commit, Credential, Depth, Edit, Fetch, Limits, Local, Log, NewCommit, Oid,
+    Push, Pushed, Remote, SshKey, Store, Task, Want, Who,
 };
 use tokio::runtime::Handle;
 
@@ -265,33 +265,71 @@ impl Source {
         .await
     }
 
+    /// The commits that `to` has and `from` has not, the newest first, at most `limit`; and how `to` lies to `from`.
+    ///
+    /// # Errors
+    /// What cannot be fetched.
+    pub async fn log(&self, from: Oid, to: Oid, limit: usize) -> Result<(Log, [Ancestry; 2]), SourceError> {
+        let onward = self.is_ancestor(from, to).await?;
+        let back = if onward == Ancestry::Yes { Ancestry::No } else { self.is_ancestor(to, from).await? };
+        self.work(move |inner, task| {
+            let log = inner.store.objects().log(Some(from), to, "", limit, task)?;
+            Ok((log, [onward, back]))
+        })
+        .await
+    }
+
+    /// Removes a branch, if it is there.
+    ///
+    /// # Errors
+    /// What the other side refuses.
+    pub async fn remove(&self, branch: &str) -> Result<Pushed, SourceError> {
+        let name = format!("refs/heads/{branch}");
+        self.work(move |inner, task| {
+            let Some(at) = inner.remote.find(&name, task)? else { return Ok(Pushed::Done) };
+            let push = Push { name, expected: Some(at), new: None };
+            Ok(inner.remote.push(&inner.store, &push, task)?)
+        })
+        .await
+    }
+
     /// Makes a commit and pushes it, if the branch is still where it is expected. None where it changes nothing.
     ///
     /// # Errors
     /// What cannot be written or pushed.
     pub async fn push(&self, change: Change) -> Result<Option<(Oid, Pushed)>, SourceError> {
-        self.work(move |inner, task| {
-            let edit = |bytes: Option<Vec<u8>>| bytes.map_or(Edit::Delete, |b| Edit::Write(b.into()));
-            let edits: BTreeMap<String, Edit> =
-                change.edits.into_iter().map(|(path, bytes)| (path, edit(bytes))).collect();
-            let new = NewCommit {
-                base: Some(change.base),
-                edits,
-                author: change.who.clone(),
-                committer: change.who,
-                message: change.message,
-            };
-            let Some(hold) = inner.store.commit(&new, inner.key.as_deref())? else { return Ok(None) };
-            let id = hold.id();
-            let push = Push {
-                name: format!("refs/heads/{}", change.branch),
-                expected: change.expected,
-                new: Some(id),
-            };
-            let pushed = inner.remote.push(&inner.store, &push, task)?;
-            Ok(Some((id, pushed)))
-        })
-        .await
+        let Change { branch, base, expected, edits, message, who } = change;
+        let new = NewCommit {
+            base: Some(base),
+            edits: as_edits(edits),
+            author: who.clone(),
+            committer: who,
+            message,
+        };
+        self.work(move |inner, task| inner.push(&branch, expected, &new, task)).await
+    }
+
+    /// Makes the first commit of a branch that is not there yet, with these files.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn begin(
+        &self,
+        branch: &str,
+        files: Edits,
+        message: &str,
+        who: Who,
+    ) -> Result<Pushed, SourceError> {
+        let new = NewCommit {
+            base: None,
+            edits: as_edits(files),
+            author: who.clone(),
+            committer: who,
+            message: message.to_owned(),
+        };
+        let branch = branch.to_owned();
+        let pushed = self.work(move |inner, task| inner.push(&branch, None, &new, task)).await?;
+        Ok(pushed.map_or(Pushed::Done, |(_, pushed)| pushed))
     }
 
     /// Work that may wait, on a thread that may.
@@ -308,7 +346,25 @@ impl Source {
     }
 }
 
+fn as_edits(edits: Edits) -> BTreeMap<String, Edit> {
+    let edit = |bytes: Option<Vec<u8>>| bytes.map_or(Edit::Delete, |b| Edit::Write(b.into()));
+    edits.into_iter().map(|(path, bytes)| (path, edit(bytes))).collect()
+}
+
 impl Inner {
+    fn push(
+        &self,
+        branch: &str,
+        expected: Option<Oid>,
+        new: &NewCommit,
+        task: &Task,
+    ) -> Result<Option<(Oid, Pushed)>, SourceError> {
+        let Some(hold) = self.store.commit(new, self.key.as_deref())? else { return Ok(None) };
+        let push = Push { name: format!("refs/heads/{branch}"), expected, new: Some(hold.id()) };
+        let pushed = self.remote.push(&self.store, &push, task)?;
+        Ok(Some((hold.id(), pushed)))
+    }
+
     fn head(&self, id: Oid) -> Result<Head, SourceError> {
         if let Some(head) = self.remembered(id) {
             return Ok(head);

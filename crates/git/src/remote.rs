@@ -115,9 +115,9 @@ pub struct Push {
 pub enum Pushed {
     /// The ref is where it shall be.
     Done,
-    /// It was not where it was expected: somebody else was first. Nothing was changed.
+    /// It was not where it was expected, or somebody else is just moving it. Nothing was changed.
     Raced {
-        /// Where it is.
+        /// Where it is: where it was expected, as long as the other one is not done.
         current: Option<Oid>,
     },
     /// The other side does not want it: a hook, a protected branch. Nothing was changed.

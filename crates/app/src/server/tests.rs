@@ -37,10 +37,11 @@ fn components_can_be_switched_off_by_name_alone() {
         switched_on(config, &Wiring::default()).iter().map(|component| component.name()).collect()
     };
     assert_eq!(names(&read("").unwrap()), NAMES);
-    assert_eq!(names(&read("off: [cluster]\n").unwrap()), [""; 0]);
+    assert_eq!(names(&read("off: [cluster]\n").unwrap()), ["delivery"]);
+    assert_eq!(names(&read("off: [cluster, delivery]\n").unwrap()), [""; 0]);
     assert_eq!(
         read("off: [clutser]\n").unwrap_err(),
-        "kiban.yaml:3:7: off[0]: \"clutser\" is no component; there are cluster; did you mean \"cluster\"?"
+        "kiban.yaml:3:7: off[0]: \"clutser\" is no component; there are cluster, delivery; did you mean \"cluster\"?"
     );
     assert_eq!(
         read("kind: App\n").unwrap_err(),

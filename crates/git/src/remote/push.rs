@@ -19,6 +19,9 @@ use crate::task::Task;
 
 const SERVICE: &str = "git-receive-pack";
 const NOTHING: &str = "0000000000000000000000000000000000000000";
+/// What git's server says while somebody else is just moving the ref.
+const CONTENDED: [&str; 4] =
+    ["cannot lock ref", "failed to update ref", "unable to create", "reference already exists"];
 /// What a server may say to a push.
 const ANSWER: u64 = 4 << 20;
 
@@ -71,11 +74,8 @@ impl Server {
         let Some(Refusal { reason, words, .. }) = refusal else { return Ok(Pushed::Done) };
         // Servers say in many words that somebody else was first; where the ref is now, says it plainly.
         let now = self.advertised(task).map_err(|why| self.lost(push, why))?.refs.get(&push.name).copied();
-        Ok(if now == push.expected {
-            Pushed::Rejected { reason, words }
-        } else {
-            Pushed::Raced { current: now }
-        })
+        let raced = now != push.expected || CONTENDED.iter().any(|words| reason.contains(words));
+        Ok(if raced { Pushed::Raced { current: now } } else { Pushed::Rejected { reason, words } })
     }
 
     /// One request with a pack of what `theirs` lack. `None`: it was taken.
