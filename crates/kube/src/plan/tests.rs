@@ -1,6 +1,7 @@
 //! Plans: order, questions before the first write.
 #![allow(clippy::unwrap_used)]
 
+use super::verdict::{compare, judge_refusal};
 use super::*;
 use crate::client::{Cause, Refusal};
 
