@@ -2,7 +2,8 @@
 //!
 //! Ready is the process when its listeners are bound, each component that is on was ready once, and it is
 //! not ending. A component that fails later does not take the others' traffic away: it is told in
-//! `/readyz?verbose`, in `/readyz/NAME` and in `kiban_component_up`.
+//! `/readyz?verbose`, in `/readyz/NAME` and in `kiban_component_up`. Anyone may ask these; where callers must
+//! prove who they are, why a component failed is told in the log alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +53,7 @@ impl Process {
     }
 
     /// One line a check: whether it holds, its name, and why not.
-    fn checks(&self, states: &[State]) -> Vec<(bool, String, String)> {
+    fn checks(&self, states: &[State], tell: bool) -> Vec<(bool, String, String)> {
         let bound = self.0.bound.load(Ordering::Relaxed);
         let ending = self.0.ending.load(Ordering::Relaxed);
         let why = |good: bool, why: &str| if good { String::new() } else { why.to_owned() };
@@ -61,7 +62,7 @@ impl Process {
             (!ending, "shutdown".to_owned(), why(!ending, "the process ends")),
         ];
         checks.extend(states.iter().map(|state| {
-            let (good, why) = verdict(state);
+            let (good, why) = told(state, tell);
             // It was ready once: its failure is its own.
             (good || state.came_up, state.name.to_owned(), why)
         }));
@@ -77,7 +78,17 @@ fn verdict(state: &State) -> (bool, String) {
     }
 }
 
-/// Puts the server's own routes into the table, and says who answers them.
+/// What is said in place of a reason that not everyone may read.
+const WITHHELD: &str = "reason withheld; the log says it";
+
+/// Whether a component is ready now, and if not, why, for anyone or withheld.
+fn told(state: &State, tell: bool) -> (bool, String) {
+    let (good, why) = verdict(state);
+    (good, if good || tell { why } else { WITHHELD.to_owned() })
+}
+
+/// Puts the server's own routes into the table, and says who answers them. `tell`: whether anyone may read why
+/// a component failed.
 ///
 /// # Errors
 /// Where another one has one of them.
@@ -86,13 +97,15 @@ pub fn install(
     process: Process,
     supervisor: &Arc<Supervisor>,
     metrics: Registry,
+    tell: bool,
 ) -> Result<(), String> {
     router.install(SERVER, routes())?;
     let ok: Arc<dyn Respond> = Arc::new(|_: Asked| Answer::text("ok"));
     let states = supervisor.clone();
-    let readyz = move |asked: Asked| ready(&process, &states.states(), asked.query("verbose").is_some());
+    let readyz =
+        move |asked: Asked| ready(&process, &states.states(), asked.query("verbose").is_some(), tell);
     let states = supervisor.clone();
-    let one = move |asked: Asked| component(&states.states(), asked.param("component"));
+    let one = move |asked: Asked| component(&states.states(), asked.param("component"), tell);
     let text = move |_: Asked| {
         let mut answer = Answer::text(metrics.text());
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS));
@@ -111,8 +124,8 @@ pub fn install(
 }
 
 /// The answer of `/readyz`, in the form of Kubernetes' own servers.
-fn ready(process: &Process, states: &[State], verbose: bool) -> Answer {
-    let checks = process.checks(states);
+fn ready(process: &Process, states: &[State], verbose: bool, tell: bool) -> Answer {
+    let checks = process.checks(states, tell);
     let good = checks.iter().all(|(good, ..)| *good);
     if good && !verbose {
         return Answer::text("ok");
@@ -130,8 +143,8 @@ fn ready(process: &Process, states: &[State], verbose: bool) -> Answer {
     }
 }
 
-fn component(states: &[State], name: &str) -> Answer {
-    match states.iter().find(|state| state.name == name).map(verdict) {
+fn component(states: &[State], name: &str, tell: bool) -> Answer {
+    match states.iter().find(|state| state.name == name).map(|state| told(state, tell)) {
         Some((true, _)) => Answer::text("ok"),
         Some((false, why)) => Answer::error(StatusCode::SERVICE_UNAVAILABLE, &why),
         None => {
@@ -139,5 +152,49 @@ fn component(states: &[State], name: &str) -> Answer {
             let words = format!("no component of this name is on; on are: {}", names.join(", "));
             Answer::error(StatusCode::NOT_FOUND, &words)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::supervisor::Phase;
+
+    fn state(name: &'static str, why: &str, came_up: bool) -> State {
+        let (phase, readiness) = match why {
+            "" => (Phase::Running, readiness::State::Ready),
+            why => (Phase::Waiting { why: why.into() }, readiness::State::Not(why.into())),
+        };
+        State { name, phase, readiness, came_up, restarts: 0 }
+    }
+
+    fn said(answer: Answer) -> (u16, String) {
+        let status = answer.status().as_u16();
+        match answer.into_body() {
+            crate::http::Body::Full(bytes) => (status, String::from_utf8(bytes.unwrap().to_vec()).unwrap()),
+            crate::http::Body::Stream(_) => panic!("a stream"),
+        }
+    }
+
+    #[test]
+    fn a_process_is_ready_once_all_came_up_and_a_later_failure_is_its_component_s_own() {
+        let process = Process::default();
+        process.bound();
+        let all = |why: &str, came_up| [state("a", "", true), state("b", why, came_up)];
+        let ask = |why: &str, came_up, tell| said(ready(&process, &all(why, came_up), true, tell));
+        let head = "[+]listeners ok\n[+]shutdown ok\n[+]a ok\n";
+        assert_eq!(ask("", true, true), (200, format!("{head}[+]b ok\nreadyz check passed\n")));
+        let once = format!("{head}[+]b ok once, not now: disk full\nreadyz check passed\n");
+        assert_eq!(ask("disk full", true, true), (200, once));
+        let never = format!("{head}[-]b failed: disk full\nreadyz check failed\n");
+        assert_eq!(ask("disk full", false, true), (503, never));
+        let withheld = format!("{head}[-]b failed: reason withheld; the log says it\nreadyz check failed\n");
+        assert_eq!(ask("disk full", false, false), (503, withheld));
+        let one = |tell| said(component(&all("disk full", true), "b", tell));
+        assert_eq!(one(true), (503, "disk full\n".into()));
+        assert_eq!(one(false), (503, "reason withheld; the log says it\n".into()));
+        process.ending();
+        assert_eq!(said(ready(&process, &all("", true), false, true)).0, 503);
     }
 }

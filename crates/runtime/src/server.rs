@@ -114,9 +114,10 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let base = Base { metrics: metrics.clone(), clock: setup.clock, seed: setup.seed, data: setup.data, cpu };
     let (router, process) = (Router::new(), Process::default());
     let supervisor = Arc::new(Supervisor::new(base, router.clone()));
-    health::install(&router, process.clone(), &supervisor, metrics.clone()).map_err(StartError::Routes)?;
-
     let auth = Auth::new(tokens(&section), authenticators)?;
+    health::install(&router, process.clone(), &supervisor, metrics.clone(), !auth.is_on())
+        .map_err(StartError::Routes)?;
+
     let (trigger, shutdown) = shutdown::channel();
     let mut binder =
         Binder { router: router.clone(), metrics, seed: setup.seed, shutdown, tasks: Vec::new() };
