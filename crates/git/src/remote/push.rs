@@ -20,8 +20,7 @@ use crate::task::Task;
 const SERVICE: &str = "git-receive-pack";
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 /// What git's server says while somebody else is just moving the ref.
-const CONTENDED: [&str; 4] =
-    ["cannot lock ref", "failed to update ref", "unable to create", "reference already exists"];
+const CONTENDED: [&str; 3] = ["cannot lock ref", "failed to update ref", "reference already exists"];
 /// What a server may say to a push.
 const ANSWER: u64 = 4 << 20;
 
