@@ -44,6 +44,11 @@ impl Digest {
         short.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
         Some(Self(short))
     }
+
+    /// Its bytes, for a digest over several.
+    pub fn bytes(&self) -> [u8; 16] {
+        self.0
+    }
 }
 
 /// Canonical JSON: `serde_json`'s maps are sorted.

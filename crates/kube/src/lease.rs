@@ -6,6 +6,7 @@
 
 mod process;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,6 +148,8 @@ pub(crate) struct Turn {
     clock: Arc<dyn Clock>,
     good_for: Duration,
     renewed: Arc<Mutex<(Timestamp, Instant)>>,
+    /// Set once another was seen to hold the lease: then it is over, whatever the clocks say.
+    ended: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Turn {
@@ -168,6 +171,7 @@ impl Turn {
             clock: cluster.clock().clone(),
             good_for: times.duration.saturating_sub(times.duration / 3),
             renewed: Arc::new(Mutex::new((since, began))),
+            ended: Arc::default(),
         }
     }
 
@@ -190,12 +194,17 @@ impl Turn {
             Err(e) => return Err(e),
         };
         let held = text_at(&found, &["spec", "holderIdentity"]) == Some(&self.holder);
-        if held { Ok(()) } else { Err(ApiError::TurnIsOver { lease: self.name.to_string() }) }
+        if held {
+            return Ok(());
+        }
+        self.ended.store(true, Ordering::SeqCst);
+        Err(ApiError::TurnIsOver { lease: self.name.to_string() })
     }
 
     /// The lease's name once the turn is over.
     pub(crate) fn is_over(&self) -> Option<String> {
-        self.left().is_zero().then(|| self.name.to_string())
+        let over = self.ended.load(Ordering::SeqCst) || self.left().is_zero();
+        over.then(|| self.name.to_string())
     }
 }
 

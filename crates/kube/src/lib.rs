@@ -14,6 +14,7 @@ pub mod diff;
 pub mod discovery;
 pub mod drift;
 mod error;
+pub mod events;
 mod fields;
 pub mod inventory;
 pub mod lease;

@@ -335,3 +335,36 @@ async fn a_dead_holder_on_this_machine_is_not_waited_for() {
     assert!(result.unwrap().is_success());
     assert!(!events.iter().any(|e| matches!(e, Event::WaitingForTurn { .. })), "{events:?}");
 }
+
+#[tokio::test]
+async fn an_object_that_changed_since_it_was_seen_is_written_only_after_the_lease_was_read() {
+    for stolen in [false, true] {
+        let fake = Fake::new();
+        run(&fake, "c1", shop()).await.unwrap();
+        let (_, moved) = status(409, "Conflict", "the object has been modified");
+        let mut refused = false;
+        fake.rule(move |r| {
+            if r.starts_with("PATCH") && r.contains("deployments/orders") && is_write(r) && !refused {
+                refused = true;
+                return Some(Fault::Refuse(409, moved.clone(), None));
+            }
+            let theirs = json!({"spec": {"holderIdentity": "thief"}});
+            let looks = r.starts_with("GET") && r.contains("leases/");
+            (stolen && refused && looks).then(|| Fault::Refuse(200, theirs, None))
+        });
+        let mut objects = shop();
+        objects[0] = deployment("orders", "a:2");
+        fake.take_requests();
+        let result = run(&fake, "c2", objects).await;
+        let looks = fake.peek_requests(|r| r.starts_with("GET") && r.contains("leases/"));
+        assert_eq!(looks, 2, "when it is taken, and when the object had changed");
+        let image = fake.get(DEPLOYMENT).unwrap()["spec"]["template"]["image"].clone();
+        match stolen {
+            false => assert_eq!((result.unwrap().is_success(), image), (true, json!("a:2"))),
+            true => {
+                assert!(matches!(result, Err(ApplyError::Lease { .. })), "{result:?}");
+                assert_eq!((image, inventory(&fake).revision.commit.as_str()), (json!("a:1"), "c1"));
+            }
+        }
+    }
+}
