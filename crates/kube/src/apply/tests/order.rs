@@ -350,7 +350,7 @@ async fn an_object_that_changed_since_it_was_seen_is_written_only_after_the_leas
             }
             let theirs = json!({"spec": {"holderIdentity": "thief"}});
             let looks = r.starts_with("GET") && r.contains("leases/");
-            (stolen && refused && looks).then(|| Fault::Refuse(200, theirs, None))
+            (stolen && refused && looks).then_some(Fault::Refuse(200, theirs, None))
         });
         let mut objects = shop();
         objects[0] = deployment("orders", "a:2");
