@@ -111,7 +111,8 @@ impl Objects {
     }
 
     /// The commits that `to` has and `from` has not, of which at most `limit`. With a path, only those that
-    /// changed something there (a merge: against each of its parents).
+    /// changed something there (a merge: against each of its parents). Where `from` is not here, nothing is
+    /// known to be its: the answer is marked as cut.
     ///
     /// # Errors
     /// Where an object is missing or broken.
@@ -124,8 +125,9 @@ impl Objects {
         task: &Task,
     ) -> Result<Log, Error> {
         let mut reader = Reader::new(self, task);
-        let ids = only_in(&mut reader, from, to)?;
-        let mut log = Log { commits: Vec::new(), more: false, cut: reader.cut };
+        let here = from.map(|id| self.contains(&id)).transpose()?.unwrap_or(true);
+        let ids = only_in(&mut reader, from.filter(|_| here), to)?;
+        let mut log = Log { commits: Vec::new(), more: false, cut: reader.cut || !here };
         for id in ids {
             let commit = reader.commit(id)?.clone();
             let parents = reader.parents(id)?;

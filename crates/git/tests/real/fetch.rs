@@ -61,6 +61,8 @@ fn what_is_cut_off_is_unknown_until_it_is_deepened() {
     assert_eq!(objects.is_ancestor(first, head, &task()).unwrap(), Ancestry::Unknown);
     let log = objects.log(None, head, "", 100, &task()).unwrap();
     assert_eq!((log.commits.len(), log.cut), (2, true));
+    let log = objects.log(Some(first), head, "", 100, &task()).unwrap();
+    assert_eq!((log.commits.len(), log.cut), (2, true), "what it starts from is not here");
     git(store.path(), &["fsck", "--strict", "--full"]);
 
     remote.fetch(&store, &main_branch(Depth::Exactly(4)), &task()).unwrap();
