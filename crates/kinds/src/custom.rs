@@ -8,6 +8,7 @@
 //! Contract: Kubernetes apiextensions-apiserver 1.37, `pkg/apiserver/schema` and
 //! `pkg/registry/customresource`; texts of causes are what clients and people compare.
 
+pub mod cel;
 pub mod columns;
 pub mod definition;
 pub mod jsonpath;
@@ -15,6 +16,7 @@ mod lists;
 pub mod object;
 mod pattern;
 mod prune;
+pub mod rules;
 pub mod schema;
 mod structural;
 mod values;

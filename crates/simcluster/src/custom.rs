@@ -247,7 +247,7 @@ fn make(stored: &Stored, old: Option<&Arc<Custom>>) -> Option<Arc<Custom>> {
     for version in spec["versions"].as_array()? {
         versions.push(Arc::new(read(group, spec, &made_from.2, version)?));
     }
-    versions.sort_by(|a, b| priority(&b.info.version).cmp(&priority(&a.info.version)));
+    versions.sort_by_key(|v| std::cmp::Reverse(priority(&v.info.version)));
     let stored_as = spec["versions"].as_array()?.iter().find(|v| v["storage"] == true)?["name"].as_str()?;
     Some(Arc::new(Custom {
         kept: versions.first()?.id.kept(),

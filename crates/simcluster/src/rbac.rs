@@ -177,8 +177,11 @@ pub struct Decision {
 /// Evaluates roles, and remembers what it has read of them.
 #[derive(Debug, Default)]
 pub struct Authorizer {
-    read: Mutex<HashMap<(KindId, Key), (u64, Arc<Parsed>)>>,
+    read: Mutex<HashMap<(KindId, Key), Read>>,
 }
+
+/// What was read of an object, and at which revision.
+type Read = (u64, Arc<Parsed>);
 
 /// What a role or a binding says.
 #[derive(Debug, Default)]

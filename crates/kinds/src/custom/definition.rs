@@ -92,7 +92,7 @@ fn subresources(at: &At<'_, '_>, out: &mut Causes) {
     ] {
         let path = scale.get(name);
         match path.is_empty() {
-            true => out.required(&path, ""),
+            true => out.required(path, ""),
             false => simple_path(&path, &[root], detail, out),
         }
     }
@@ -114,16 +114,16 @@ fn columns(at: &At<'_, '_>, out: &mut Causes) {
         }
         let known = format!("must be one of {}", TYPES.join(","));
         if type_.is_empty() {
-            out.required(&type_, &known);
+            out.required(type_, &known);
         } else if !TYPES.contains(&type_.str()) {
-            out.invalid(&type_, type_.str(), &known);
+            out.invalid(type_, type_.str(), &known);
         }
         if !format.is_empty() && !FORMATS.contains(&format.str()) {
-            out.invalid(&format, format.str(), &format!("must be one of {}", FORMATS.join(",")));
+            out.invalid(format, format.str(), &format!("must be one of {}", FORMATS.join(",")));
         }
         let named = At { value: path.value, path: column.path.child("JSONPath") };
         match path.is_empty() {
-            true => out.required(&named, ""),
+            true => out.required(named, ""),
             false => simple_path(&named, &[], "", out),
         }
     }
@@ -134,7 +134,7 @@ fn selectable(at: &At<'_, '_>, schema: &Node, out: &mut Causes) {
     for item in at.items() {
         let path = item.get("jsonPath");
         if path.is_empty() {
-            out.required(&path, "");
+            out.required(path, "");
             continue;
         }
         let fields = JsonPath::parse(path.str())
@@ -144,19 +144,19 @@ fn selectable(at: &At<'_, '_>, schema: &Node, out: &mut Causes) {
             node.map(|n| (f.clone(), n))
         });
         match found {
-            Err(why) => out.invalid(&path, path.str(), &format!("is an invalid path: {why}")),
+            Err(why) => out.invalid(path, path.str(), &format!("is an invalid path: {why}")),
             Ok((names, node)) => {
                 if names.first().is_some_and(|n| n == "metadata") {
-                    out.invalid(&path, path.str(), "must not point to fields in metadata");
+                    out.invalid(path, path.str(), "must not point to fields in metadata");
                 }
                 if !matches!(node.type_, Type::String | Type::Boolean | Type::Integer) {
                     let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
-                    out.invalid(&path, path.str(), why);
+                    out.invalid(path, path.str(), why);
                 }
             }
         }
         if seen.contains(&path.str()) {
-            out.duplicate(&path, path.str());
+            out.duplicate(path, path.str());
         }
         seen.push(text(path.value));
     }
@@ -179,7 +179,7 @@ fn deprecation(version: &At<'_, '_>, out: &mut Causes) {
     } else {
         return;
     };
-    out.invalid(&warning, warning.str(), why);
+    out.invalid(warning, warning.str(), why);
 }
 
 fn conversion(at: &At<'_, '_>, out: &mut Causes) {

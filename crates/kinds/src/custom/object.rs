@@ -114,7 +114,7 @@ pub fn validate_create(rules: &Rules<'_>, object: &Value) -> Vec<Cause> {
     }
     scale_values(rules, object, true, &mut out);
     lists::check(object, rules.schema, &Path::ROOT, &mut out, 0);
-    out.into_vec()
+    with_rules(rules, object, None, out.into_vec())
 }
 
 /// What speaks against an object taking an old one's place. What was there before and is no part of the
@@ -134,7 +134,7 @@ pub fn validate_update(rules: &Rules<'_>, old: &Value, new: &Value) -> Vec<Cause
     if before.len() == 0 {
         lists::check(new, rules.schema, &Path::ROOT, &mut out, 0);
     }
-    out.into_vec()
+    with_rules(rules, new, Some(old), out.into_vec())
 }
 
 /// What speaks against the status that `new` brings.
@@ -146,7 +146,7 @@ pub fn validate_status(rules: &Rules<'_>, old: &Value, new: &Value) -> Vec<Cause
         values::validate_at(status, node, &root.child("status"), &mut out);
     }
     scale_values(rules, new, false, &mut out);
-    out.into_vec()
+    with_rules(rules, new, Some(old), out.into_vec())
 }
 
 /// Faults of values that did not change are left alone (upstream's ratcheting).
@@ -184,8 +184,19 @@ fn scale_values(rules: &Rules<'_>, object: &Value, spec: bool, out: &mut Causes)
     }
 }
 
+/// The causes that the schema's rules add, unless others keep them from being run.
+fn with_rules(rules: &Rules<'_>, new: &Value, old: Option<&Value>, mut causes: Vec<Cause>) -> Vec<Cause> {
+    if rules.schema.has_rules() {
+        match blocks_rules(&causes) {
+            Some(why) => causes.push(why),
+            None => causes.extend(super::rules::check(new, old, rules.schema)),
+        }
+    }
+    causes
+}
+
 /// Whether these causes are of those that keep rules from being run, and the cause that says so.
-pub fn blocks_rules(causes: &[Cause]) -> Option<Cause> {
+fn blocks_rules(causes: &[Cause]) -> Option<Cause> {
     let blocking = |c: &&Cause| {
         matches!(
             c.reason,

@@ -46,6 +46,11 @@ impl Pattern {
         self.regex.is_match(value)
     }
 
+    /// The first text that the expression fits.
+    pub fn find<'t>(&self, value: &'t str) -> Option<&'t str> {
+        self.regex.find(value).map(|m| m.as_str())
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text

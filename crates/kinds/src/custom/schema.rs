@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::cel::Program;
 use super::pattern::Pattern;
 use crate::validate::at::{field, list, text};
 
@@ -174,6 +175,10 @@ pub struct Rule {
     pub field_path: String,
     /// The rule runs on create too, with an optional `oldSelf`.
     pub optional_old_self: bool,
+    /// The expression as it is run; `None` for one that is not.
+    pub(crate) program: Option<Program>,
+    /// The expression of the message.
+    pub(crate) message_program: Option<Program>,
 }
 
 impl Node {
@@ -325,6 +330,10 @@ impl Rule {
             reason: of("reason"),
             field_path: of("fieldPath"),
             optional_old_self: field(rule, "optionalOldSelf").as_bool().unwrap_or(false),
+            program: Program::new(&of("rule")).ok(),
+            message_program: Some(of("messageExpression"))
+                .filter(|m| !m.is_empty())
+                .and_then(|m| Program::new(&m).ok()),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::cel::Program;
 use super::pattern::Pattern;
 use super::schema::{MAX_DEPTH, Node, Type};
 use super::{prune, values};
@@ -46,7 +47,7 @@ fn invariants(at: &At<'_, '_>, level: Level, out: &mut Causes, depth: usize) {
     }
     let (type_, items) = (at.get("type"), at.get("items"));
     if type_.str() == "array" && !items.is_set() {
-        out.required(&items, "must be specified");
+        out.required(items, "must be specified");
     }
     if items.is_set() {
         invariants(&items, Level::Item, out, depth + 1);
@@ -57,7 +58,7 @@ fn invariants(at: &At<'_, '_>, level: Level, out: &mut Causes, depth: usize) {
     let additional = at.get("additionalProperties");
     if additional.is_set() && additional.value != &Value::Bool(false) {
         if level == Level::Root {
-            out.forbidden(&additional, "must not be used at the root");
+            out.forbidden(additional, "must not be used at the root");
         }
         if additional.value.is_object() {
             invariants(&additional, Level::Field, out, depth + 1);
@@ -95,8 +96,8 @@ fn types(at: &At<'_, '_>, level: Level, out: &mut Causes) {
     if embedded && type_.str() != "object" {
         let why = "must be object if x-kubernetes-embedded-resource is true";
         match type_.is_empty() {
-            true => out.required(&type_, why),
-            false => out.invalid(&type_, type_.str(), why),
+            true => out.required(type_, why),
+            false => out.invalid(type_, type_.str(), why),
         }
     } else if type_.is_empty() && !untyped {
         let why = match level {
@@ -104,14 +105,14 @@ fn types(at: &At<'_, '_>, level: Level, out: &mut Causes) {
             Level::Item => "must not be empty for specified array items",
             Level::Field => "must not be empty for specified object fields",
         };
-        out.required(&type_, why);
+        out.required(type_, why);
     }
     let additional = at.get("additionalProperties");
     if embedded && additional.is_set() {
-        out.forbidden(&additional, "must not be used if x-kubernetes-embedded-resource is set");
+        out.forbidden(additional, "must not be used if x-kubernetes-embedded-resource is set");
     }
     if level == Level::Root && !type_.is_empty() && type_.str() != "object" {
-        out.invalid(&type_, type_.str(), "must be object at the root");
+        out.invalid(type_, type_.str(), "must be object at the root");
     }
 }
 
@@ -123,15 +124,15 @@ fn metadata(at: &At<'_, '_>, level: Level, out: &mut Causes) {
         let type_ = below.get("type");
         match name {
             "kind" | "apiVersion" if resource && type_.str() != "string" => {
-                out.invalid(&type_, type_.str(), "must be string");
+                out.invalid(type_, type_.str(), "must be string");
             }
             "metadata" => {
                 if resource && type_.str() != "object" {
-                    out.invalid(&type_, type_.str(), "must be object");
+                    out.invalid(type_, type_.str(), "must be object");
                 }
                 if level == Level::Root && !only_names(below.value) {
                     let why = "must not specify anything other than name and generateName, but metadata is implicitly specified";
-                    out.forbidden(&below, why);
+                    out.forbidden(below, why);
                 }
             }
             _ => {}
@@ -185,7 +186,7 @@ fn nested_checks(at: &At<'_, '_>, skip_any_of: bool, skip_first: bool, out: &mut
         && let Err(why) = Pattern::new(pattern.str())
     {
         let detail = format!("must be a valid regular expression, but isn't: {why}");
-        out.invalid(&pattern, pattern.str(), &detail);
+        out.invalid(pattern, pattern.str(), &detail);
     }
 }
 
@@ -267,7 +268,7 @@ fn complete_nested(
         let own = structure.get("items");
         match own.is_set() {
             true => complete_nested(&items, &own, root, out, depth + 1),
-            false => out.required(&own, &because(&items)),
+            false => out.required(own, &because(&items)),
         }
     }
     let properties = structure.get("properties");
@@ -276,7 +277,7 @@ fn complete_nested(
         let own = At { value: own, path: properties.path.key(name) };
         match own.is_set() {
             true => complete_nested(&below, &own, root, out, depth + 1),
-            false => out.required(&own, &because(&below)),
+            false => out.required(own, &because(&below)),
         }
     }
 }
@@ -314,7 +315,7 @@ fn place(at: &At<'_, '_>, here: Place, out: &mut Causes, depth: usize) {
     let additional = at.get("additionalProperties");
     let properties = at.get("properties");
     if additional.is_set() && !properties.is_empty() && additional.value != &Value::Bool(true) {
-        out.forbidden(&additional, "additionalProperties and properties are mutual exclusive");
+        out.forbidden(additional, "additionalProperties and properties are mutual exclusive");
     }
     if additional.value.is_object() {
         let inside =
@@ -354,9 +355,9 @@ fn keywords(at: &At<'_, '_>, here: Place, out: &mut Causes) {
     let type_ = at.get("type");
     if Type::parse(type_.str()).is_none() {
         let known = ["array", "boolean", "integer", "number", "object", "string"];
-        out.unsupported(&type_, type_.str(), &known);
+        out.unsupported(type_, type_.str(), &known);
         if type_.str() == "null" {
-            out.forbidden(&type_, "type cannot be set to null, use nullable as an alternative");
+            out.forbidden(type_, "type cannot be set to null, use nullable as an alternative");
         }
     }
     if at.get("default").is_set() {
@@ -397,8 +398,8 @@ fn lists_and_maps(at: &At<'_, '_>, out: &mut Causes) {
         if at.get(name).is_set() && type_.str() != wanted {
             let why = format!("must be {wanted} if {name} is specified");
             match type_.is_empty() {
-                true => out.required(&type_, &why),
-                false => out.invalid(&type_, type_.str(), &why),
+                true => out.required(type_, &why),
+                false => out.invalid(type_, type_.str(), &why),
             }
         }
     }
@@ -408,7 +409,7 @@ fn lists_and_maps(at: &At<'_, '_>, out: &mut Causes) {
     ] {
         let given = at.get(name);
         if given.is_set() && !known.contains(&given.str()) {
-            out.unsupported(&given, given.str(), known);
+            out.unsupported(given, given.str(), known);
         }
     }
     let (kind, keys, items) =
@@ -416,8 +417,8 @@ fn lists_and_maps(at: &At<'_, '_>, out: &mut Causes) {
     if !keys.is_empty() && kind.str() != "map" {
         let why = "must be map if x-kubernetes-list-map-keys is non-empty";
         match kind.is_set() {
-            false => out.required(&kind, why),
-            true => out.invalid(&kind, kind.str(), why),
+            false => out.required(kind, why),
+            true => out.invalid(kind, kind.str(), why),
         }
     }
     match kind.str() {
@@ -431,8 +432,8 @@ fn set_items(items: &At<'_, '_>, out: &mut Causes) {
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
     let (list, map) = (items.get("x-kubernetes-list-type"), items.get("x-kubernetes-map-type"));
     match items.get("type").str() {
-        "array" if list.is_set() && list.str() != "atomic" => out.invalid(&list, list.str(), why),
-        "object" if map.str() != "atomic" => out.invalid(&map, map.value, why),
+        "array" if list.is_set() && list.str() != "atomic" => out.invalid(list, list.str(), why),
+        "object" if map.str() != "atomic" => out.invalid(map, map.value, why),
         _ => {}
     }
     if flag(items, "nullable") {
@@ -450,7 +451,7 @@ fn keyed_items(keys: &At<'_, '_>, items: &At<'_, '_>, out: &mut Causes) {
     let type_ = items.get("type");
     if type_.str() != "object" {
         return out.invalid(
-            &type_,
+            type_,
             type_.str(),
             "must be object if parent array's x-kubernetes-list-type is map",
         );
@@ -495,28 +496,32 @@ fn rules(at: &At<'_, '_>, out: &mut Causes) {
         let lines = |t: &str| t.contains(['\n', '\r']);
         let (expression, message) = (rule.get("rule"), rule.get("message"));
         if trimmed("rule").is_empty() {
-            out.required(&expression, "rule is not specified");
+            out.required(expression, "rule is not specified");
         } else if !message.is_empty() && trimmed("message").is_empty() {
-            out.invalid(&message, message.str(), "must be non-empty if specified");
+            out.invalid(message, message.str(), "must be non-empty if specified");
         } else if lines(&trimmed("message")) {
-            out.invalid(&message, message.str(), "must not contain line breaks");
+            out.invalid(message, message.str(), "must not contain line breaks");
         } else if lines(&trimmed("rule")) && message.is_empty() {
-            out.required(&message, "message must be specified if rule contains line breaks");
+            out.required(message, "message must be specified if rule contains line breaks");
+        } else if let Err(why) = Program::new(expression.str())
+            && why.starts_with("Syntax error")
+        {
+            out.invalid(expression, expression.str(), &format!("compilation failed: ERROR: <input>: {why}"));
         }
         let of = rule.get("messageExpression");
         if !of.is_empty() && trimmed("messageExpression").is_empty() {
-            out.required(&of, "messageExpression must be non-empty if specified");
+            out.required(of, "messageExpression must be non-empty if specified");
         }
         let reason = rule.get("reason");
         if reason.is_set() && !REASONS.contains(&reason.str()) {
-            out.unsupported(&reason, reason.str(), &REASONS);
+            out.unsupported(reason, reason.str(), &REASONS);
         }
         let path = rule.get("fieldPath");
         if !path.is_empty() && trimmed("fieldPath").is_empty() {
-            out.invalid(&path, path.str(), "must be non-empty if specified");
+            out.invalid(path, path.str(), "must be non-empty if specified");
         }
         if lines(path.str()) {
-            out.invalid(&path, path.str(), "must not contain line breaks");
+            out.invalid(path, path.str(), "must not contain line breaks");
         }
     }
 }
@@ -532,7 +537,7 @@ fn defaults(at: &At<'_, '_>, node: &Node, out: &mut Causes, depth: usize) {
         let whole = Node { embedded: node.embedded, ..node.clone() };
         prune::below(&mut pruned, &whole);
         if &pruned != default.value {
-            out.invalid(&default, &default, "must not have unknown fields");
+            out.invalid(default, &default, "must not have unknown fields");
         }
         values::validate_at(default.value, node, &default.path, out);
     }

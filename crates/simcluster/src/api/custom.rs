@@ -15,7 +15,7 @@ use super::body::Decoded;
 use super::path::Target;
 use super::{Api, Call, body, patch, respond, twin};
 use crate::custom::{Table, Version};
-use crate::kind::{KindId, kind_id};
+use crate::kind::{KindId, kind_id, well_known::DEFINITION};
 use crate::object::Stored;
 use crate::registry::{Desired, Part};
 use crate::status::ApiError;
@@ -67,6 +67,20 @@ pub(super) fn check(version: &Version, document: Document, validation: &str) -> 
 /// What users of a kind are warned of at each request.
 pub(super) fn warnings(table: &Table, kind: KindId) -> Vec<String> {
     table.version(kind).and_then(|v| v.warning.clone()).into_iter().collect()
+}
+
+/// What the writer of a definition is warned of: rules that are not run here.
+pub(super) fn definition_warnings(kind: KindId, value: &Value) -> Vec<String> {
+    if kind != *DEFINITION {
+        return Vec::new();
+    }
+    let versions = value["spec"]["versions"].as_array().into_iter().flatten().enumerate();
+    let schemas = versions.map(|(i, v)| (i, &v["schema"]["openAPIV3Schema"]));
+    let all = schemas.flat_map(|(i, s)| {
+        let own = kinds::rules::not_run(s).into_iter();
+        own.map(move |w| format!("spec.versions[{i}].schema.openAPIV3Schema.{w}"))
+    });
+    all.take(20).collect()
 }
 
 /// An update of a custom object must say which version of it it replaces.

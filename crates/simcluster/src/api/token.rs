@@ -152,7 +152,7 @@ pub(super) fn holder(
                 .map(Timestamp::secs)
         });
         // A node may go before what ran on it.
-        let lost = there.is_none() && !(kind == "Node" && !own["pod"].is_null());
+        let lost = there.is_none() && (kind != "Node" || own["pod"].is_null());
         if lost || ended.is_some_and(|t| t + LEEWAY < now) {
             return Err(bad("service account token has been invalidated"));
         }

@@ -37,7 +37,8 @@ impl Call {
 
 impl Api {
     pub(super) fn create(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
-        let decoded = body::object(call, target.kind)?;
+        let mut decoded = body::object(call, target.kind)?;
+        decoded.warnings.extend(custom::definition_warnings(target.kind, &decoded.value));
         let kind = target.kind;
         let value = twin::kept(kind, decoded.value);
         self.check_grant(call, kind, &target.namespace, None, &value)?;
@@ -56,7 +57,8 @@ impl Api {
 
     /// PUT on an object or a part of it.
     pub(super) fn put(&self, target: &Target, part: Part, call: &Call) -> Result<Response<Body>, ApiError> {
-        let decoded = body::object(call, target.kind)?;
+        let mut decoded = body::object(call, target.kind)?;
+        decoded.warnings.extend(custom::definition_warnings(target.kind, &decoded.value));
         let name = target.name.as_deref().unwrap_or_default();
         let given = decoded.value["metadata"]["name"].as_str().unwrap_or_default();
         if given.is_empty() {

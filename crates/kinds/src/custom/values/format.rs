@@ -192,7 +192,7 @@ fn creditcard(text: &str) -> bool {
                 (_, d) => d * 2 - 9,
             })
             .sum();
-        sum % 10 == 0
+        sum.is_multiple_of(10)
     };
     (13..=19).contains(&plain.len()) && digits(&plain) && luhn(&plain)
 }
