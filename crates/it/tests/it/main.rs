@@ -12,6 +12,7 @@ mod removal;
 mod rendered;
 mod rust_client;
 mod server;
+mod ship;
 mod tour;
 mod view;
 mod wire;
