@@ -37,6 +37,8 @@ enum Verb {
     Apply(verbs::apply::Arguments),
     /// Deploy what a commit asks for, watch it, and say whether it is good
     Deploy(verbs::deploy::Arguments),
+    /// Set which image runs where, and say what an image is
+    Image(verbs::image::Arguments),
     /// Say which rule set a rendered value, why, and who may change it
     Explain(verbs::explain::Arguments),
     /// Run the components that serve a cluster: on it, or on a laptop with a kubeconfig
@@ -73,6 +75,7 @@ fn run(cli: Cli) -> Exit {
         Verb::Diff(arguments) => verbs::diff::run(&arguments),
         Verb::Apply(arguments) => verbs::apply::run(&arguments),
         Verb::Deploy(arguments) => verbs::deploy::run(&arguments),
+        Verb::Image(arguments) => verbs::image::run(&arguments),
         Verb::Explain(arguments) => verbs::explain::run(&arguments),
         Verb::Server(arguments) => verbs::server::run(&arguments),
         Verb::Components(arguments) => verbs::components::run(&arguments),

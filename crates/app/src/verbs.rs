@@ -8,6 +8,7 @@ pub mod demo;
 pub mod deploy;
 pub mod diff;
 pub mod explain;
+pub mod image;
 pub mod new;
 mod removed;
 pub mod render;

@@ -74,6 +74,28 @@ fn render(arguments: &Arguments) -> Result<Exit, Exit> {
     Ok(Exit::Done)
 }
 
+/// Writes the files of some apps of an environment below `out`, and removes what is no longer rendered of them.
+/// Nothing else is touched.
+///
+/// # Errors
+/// Files that cannot be read or written.
+pub fn write_apps(rendered: &kiban_manifest::Rendered, apps: &[String], out: &Path) -> anyhow::Result<()> {
+    let folders: Vec<PathBuf> = apps.iter().map(|app| out.join(&rendered.env).join(app)).collect();
+    let all = rendered.files();
+    let its = |key: &String| folders.iter().any(|folder| place(out, key).starts_with(folder));
+    let wanted: BTreeMap<String, String> = all.into_iter().filter(|(key, _)| its(key)).collect();
+    let mut there = Vec::new();
+    for folder in &folders {
+        there.extend(files_below(folder).with_context(|| format!("cannot read {}", folder.display()))?);
+    }
+    let plan = Plan::of(out, &wanted, there)?;
+    plan.carry_out(&wanted)?;
+    for path in plan.write.iter().chain(&plan.remove) {
+        eprintln!("{} {}", path.display(), if plan.write.contains(path) { "written" } else { "removed" });
+    }
+    Ok(())
+}
+
 /// What must happen to the files below `rendered/<env>/`.
 struct Plan {
     write: Vec<PathBuf>,
