@@ -1,6 +1,6 @@
 //! A team's own kinds, as kubectl and helm use them.
 
-use kiban_testkit::{Kubectl, Sim};
+use kiban_testkit::{Kubectl, Sim, testdata};
 
 const CRONTAB: &str = r#"
 apiVersion: apiextensions.k8s.io/v1
@@ -198,4 +198,87 @@ fn namespaces_and_owners_take_custom_objects_with_them() {
     kubectl.feed("apply -n team -f -", &crontab("{ cronSpec: '* * * * *' }")).ok();
     kubectl.run("delete namespace team --timeout=30s").ok();
     assert_eq!(kubectl.run("get ct -A -o name").ok(), "");
+}
+
+#[test]
+fn rules_of_a_definition_are_run_and_those_that_are_not_are_named() {
+    let sim = Sim::start(0);
+    let Some(kubectl) = sim.kubectl("custom") else { return };
+    let definition = r#"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: scalers.example.com }
+spec:
+  group: example.com
+  scope: Cluster
+  names: { plural: scalers, kind: Scaler }
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            x-kubernetes-validations:
+            - { rule: self.min <= self.max, messageExpression: "'min ' + string(self.min) + ' is above max'" }
+            - { rule: quantity(self.cpu).isGreaterThan(quantity('0')) }
+            properties:
+              min: { type: integer }
+              max: { type: integer, x-kubernetes-validations: [{ rule: self >= oldSelf, message: max only grows }] }
+              cpu: { type: string }
+"#;
+    let created = kubectl.feed("create -f -", definition);
+    let words = "x-kubernetes-validations[1].rule: this rule is not run by the embedded cluster: undeclared reference to";
+    assert!(created.err.contains(words), "{}", created.err);
+    created.ok();
+    let scaler = |min: u32, max: u32| {
+        format!(
+            "apiVersion: example.com/v1\nkind: Scaler\nmetadata: {{ name: s }}\nspec: {{ min: {min}, max: {max} }}\n"
+        )
+    };
+    let refused = kubectl.feed("apply -f -", &scaler(3, 2)).fails(1);
+    assert!(refused.contains("spec: Invalid value: min 3 is above max"), "{refused}");
+    kubectl.feed("apply -f -", &scaler(1, 4)).ok();
+    let refused = kubectl.feed("apply -f -", &scaler(1, 3)).fails(1);
+    assert!(refused.contains("spec.max: Invalid value: 3: max only grows"), "{refused}");
+    kubectl.feed("apply -f -", &scaler(1, 5)).ok();
+}
+
+#[test]
+fn charts_bring_their_kinds() {
+    let sim = Sim::start(1);
+    let (Some(kubectl), Some(helm)) = (sim.kubectl("custom"), sim.helm("custom")) else { return };
+    let Some(data) = testdata("custom", "helm-charts/sealed-secrets") else { return };
+    helm.run(&format!("install sealed {} -n default --wait=false", data.display())).ok();
+    let object = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: { name: s }\nspec: { encryptedData: { key: AgB }, template: { metadata: { labels: { a: b } } } }\n";
+    kubectl.feed("apply --server-side -f -", object).ok();
+    assert_eq!(kubectl.run("get sealedsecret s -o jsonpath={.spec.encryptedData.key}").ok(), "AgB");
+    let table = kubectl.run("get sealedsecrets").ok();
+    assert!(table.starts_with("NAME   STATUS   SYNCED   AGE\ns "), "{table}");
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_given_twice() {
+    let sim = Sim::start(0);
+    let Some(kubectl) = sim.kubectl("custom") else { return };
+    establish(&kubectl);
+    let second = CRONTAB
+        .replace("crontabs", "crons")
+        .replace("kind: CronTab", "kind: Cron")
+        .replace("singular: crontab", "singular: cron");
+    kubectl.feed("create -f -", &second).ok();
+    let condition = |type_: &str| {
+        let path = format!("{{.status.conditions[?(@.type==\"{type_}\")].reason}}");
+        kubectl.args(&["get", "crd", "crons.stable.example.com", "-o", &format!("jsonpath={path}")]).ok()
+    };
+    assert_eq!(
+        (condition("NamesAccepted").as_str(), condition("Established").as_str()),
+        ("ShortNamesConflict", "NotAccepted")
+    );
+    kubectl.run("delete crd crontabs.stable.example.com --timeout=30s").ok();
+    kubectl.run("wait --for=condition=Established crd/crons.stable.example.com --timeout=30s").ok();
+    kubectl.run("get crons").ok();
 }

@@ -340,6 +340,7 @@ fn binary<'v>(op: Op, left: &V<'v>, right: &V<'v>) -> Result<V<'v>, String> {
 
 fn arithmetic<'v>(op: Op, left: &V<'v>, right: &V<'v>) -> Result<V<'v>, String> {
     let none = || "no such overload".to_owned();
+    // A whole number beside a fraction becomes one, as exact as a fraction is.
     #[allow(clippy::cast_precision_loss)]
     let real = |v: &V<'_>| match v {
         V::Int(n) => Some(*n as f64),

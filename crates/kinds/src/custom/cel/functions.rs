@@ -139,6 +139,7 @@ fn conversions<'v>(name: &str, value: &V<'v>) -> Result<V<'v>, String> {
         ("int" | "uint", V::Int(_)) | ("double", V::Double(_)) | ("duration", V::Duration(_)) => {
             Ok(value.clone())
         }
+        // A fraction is as exact as it is.
         #[allow(clippy::cast_precision_loss)]
         ("double", V::Int(n)) => Ok(V::Double(*n as f64)),
         ("string", _) => text(value).map(owned).ok_or_else(|| "no such overload".to_owned()),
