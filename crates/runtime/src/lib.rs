@@ -12,6 +12,7 @@ pub mod component;
 pub mod config;
 pub mod cpu;
 pub mod data;
+pub mod files;
 pub mod health;
 pub mod http;
 pub mod log;

@@ -53,6 +53,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     let log = log::to_stderr(loaded.value.log.level.into(), format, Arc::new(SystemClock));
     log::panics();
+    kiban_runtime::files::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::Failed(anyhow::Error::new(error).context("cannot start")),

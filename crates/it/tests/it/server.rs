@@ -221,6 +221,28 @@ fn its_configuration_says_where_each_value_comes_from() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let sim = Sim::start(1);
+    let mut server = Server::start(&sim, &[]);
+    // A request whose body does not come: the end in order waits for it a while.
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx").unwrap();
+    assert_eq!(server.get("/livez", "localhost").0, 200);
+    server.signal("TERM");
+    let mut log = server.err.take().unwrap();
+    let mut line = String::new();
+    while !line.contains("a second signal ends at once") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the log ends without a word");
+    }
+    server.signal("INT");
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(3), "{rest}");
+    assert!(rest.contains("kiban: ended at once, by a second signal"), "{rest}");
+}
+
+#[test]
 fn what_keeps_it_from_starting_is_said_and_nothing_is_served() {
     let sim = Sim::start(1);
     let exposed = run(&sim, &["--listen", "0.0.0.0:0"]);
