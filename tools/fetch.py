@@ -26,6 +26,7 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import crd_schemas
+import github_api
 from peers import debian, pypi
 from peers.debian import OWN, SID, Wanted
 from peers.store import CannotBeHad, alone, once, run, size, stamped, tree
@@ -135,6 +136,12 @@ def crds():
     return Brought({"crds": folder}, folder=folder)
 
 
+def github():
+    """GitHub's descriptions of its API."""
+    folder = stamped("github-openapi", github_api.PACKAGES, github_api.fetch)
+    return Brought({"github-openapi": folder}, folder=folder)
+
+
 def packages(wanted, versions):
     suite = "Debian sid" if wanted.suite == SID else "the system's suite"
     return f"{suite}: " + ", ".join(f"{package} {version}" for package, version in versions.items())
@@ -200,6 +207,12 @@ def peers(fresh):
         Peer("kubectl", ["kubectl"], client("kubectl"), says("kubectl", "version", "--client")),
         Peer("helm", ["helm"], client("helm"), says("helm", "version", "--short")),
         Peer("crds", ["crds"], crds, lambda: " ".join(sorted(p.stem for p in (TOOLS / "crds").glob("*.yaml")))),
+        Peer(
+            "github-openapi",
+            ["github-openapi"],
+            github,
+            lambda: " ".join(f"{package}@{version}" for package, version, *_ in github_api.PACKAGES),
+        ),
         Peer("python", ["venv"], python, lambda: pypi.installed(TOOLS / "venv" / "bin" / "python", PYTHON_PACKAGES)),
         Peer("envoy", ["envoy"], envoy, says("envoy", "--version")),
         Peer("moto", ["moto"], moto, lambda: pypi.installed(TOOLS / "moto" / "bin" / "python", MOTO_PACKAGES)),

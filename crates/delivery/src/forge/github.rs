@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 use super::http::{Access, Api, Ask, Reply, Scheme, escaped, escaped_path};
 use super::{
-    Answer, CameBy, Can, Forge, ForgeError, Kind, MAX_COMMITS, Made, Merge, Past, Person, Proposal, Pull, Range,
-    Relation, Repo, Standing, Status, Tip,
+    Answer, CameBy, Can, Forge, ForgeError, Kind, MAX_COMMITS, Made, Merge, Past, Person, Proposal, Pull,
+    Range, Relation, Repo, Standing, Status, Tip,
 };
 use crate::source::Change;
 
@@ -84,7 +84,7 @@ impl GitHub {
 
     async fn look(&self, repo: &Repo, branch: &str) -> Result<Option<Tip>, ForgeError> {
         let what = format!("find the branch {branch} of {repo}");
-        let path = format!("/repos/{repo}/commits/{}", escaped(&format!("refs/heads/{branch}")));
+        let path = format!("/repos/{repo}/commits/heads/{}", escaped_path(branch));
         let reply = self.api.ask(Ask::get(path, &what).poll()).await?;
         // A branch that is not there is "no commit found" here.
         if reply.status.as_u16() == 422 || reply.status.as_u16() == 409 {
@@ -93,7 +93,11 @@ impl GitHub {
         let Some(reply) = reply.good_or_missing()? else { return Ok(None) };
         let row: Row = reply.read()?;
         let id = oid(&row.sha, &what)?;
-        Ok(Some(Tip { id, author: row.commit.author.unwrap_or_default().into(), subject: first(&row.commit.message) }))
+        Ok(Some(Tip {
+            id,
+            author: row.commit.author.unwrap_or_default().into(),
+            subject: first(&row.commit.message),
+        }))
     }
 
     async fn read(&self, repo: &Repo, path: &str, commit: &str) -> Result<Option<Vec<u8>>, ForgeError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use kiban_base::clock::{Clock, Timestamp};
+use kiban_base::rng::Rng;
 use kiban_runtime::client::{Client, Redirects, Request, Retry};
 use kiban_runtime::config::SecretFrom;
 use kiban_runtime::secret::Secret;
@@ -19,8 +20,12 @@ use super::ForgeError;
 /// How long a forge's limit is waited for, all of one request together, unless told otherwise.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long a request may take, our own retries included.
+/// How long one request may take, and after how long none is tried again.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The pauses between tries, of which a random part of at least a half is taken.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(8)];
 
 /// How long to wait where a limit is told without a time, as GitHub asks for.
 const UNTOLD: Duration = Duration::from_secs(60);
@@ -70,6 +75,7 @@ pub(super) struct Api {
     /// Until when it wants no request, and which limit that is.
     shut: Mutex<Option<(Timestamp, &'static str)>>,
     kept: Mutex<VecDeque<Kept>>,
+    rng: Mutex<Rng>,
 }
 
 /// An answer with the tag by which it can be asked whether it changed.
@@ -208,7 +214,8 @@ impl Api {
         headers: &'static [(&'static str, &'static str)],
     ) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { access, base, scheme, headers, shut: Mutex::default(), kept: Mutex::default() }
+        let rng = Mutex::new(Rng::named(0, &base));
+        Self { access, base, scheme, headers, shut: Mutex::default(), kept: Mutex::default(), rng }
     }
 
     /// The address of the API.
@@ -231,7 +238,7 @@ impl Api {
                 tracing::info!(forge = self.host(), limit, pause = ?pause, "a forge's limit is waited for");
                 tokio::time::sleep(pause).await;
             }
-            let reply = self.once(&ask).await?;
+            let reply = self.tried(&ask).await?;
             match limit(&reply, self.access.clock.now(), guess) {
                 Some(Limit { until, which, refused }) => {
                     self.shut(until, which);
@@ -285,8 +292,33 @@ impl Api {
         end.and_then(|end| self.base.get(..end)).unwrap_or(&self.base).to_owned()
     }
 
+    /// Asks, again where there is no answer or one that passes, and twice is as good as once.
+    async fn tried(&self, ask: &Ask) -> Result<Reply, ForgeError> {
+        let until = tokio::time::Instant::now() + DEADLINE;
+        for pause in PAUSES {
+            let answer = self.once(ask).await;
+            let is_passing = match &answer {
+                Ok(reply) => ask.again && matches!(reply.status.as_u16(), 408 | 500 | 502 | 503 | 504),
+                Err(ForgeError::Unanswered { source, .. }) => {
+                    source.is_passing() && (ask.again || source.is_unsent())
+                }
+                Err(_) => false,
+            };
+            // Not all at the same moment.
+            let pause =
+                pause.mul_f64(0.5 + self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64() / 2.0);
+            if !is_passing || tokio::time::Instant::now() + pause >= until {
+                return answer;
+            }
+            tracing::debug!(forge = self.host(), what = ask.what, "a request is tried again");
+            tokio::time::sleep(pause).await;
+        }
+        self.once(ask).await
+    }
+
     async fn once(&self, ask: &Ask) -> Result<Reply, ForgeError> {
-        let url = if ask.path.contains("://") { ask.path.clone() } else { format!("{}{}", self.base, ask.path) };
+        let url =
+            if ask.path.contains("://") { ask.path.clone() } else { format!("{}{}", self.base, ask.path) };
         let kept = if ask.poll { self.kept(&url) } else { None };
         let failed = |source| ForgeError::Unanswered { what: ask.what.clone(), source };
         let request = self.request(ask, &url, kept.as_ref().map(|(tag, _)| tag.as_str()))?;
@@ -333,12 +365,8 @@ impl Api {
             request = request.header("content-type", "application/json").map_err(failed)?;
             request = request.body(body.to_string());
         }
-        if ask.again {
-            request = request.idempotent();
-        }
-        // Limits are waited for here, not by the client: their times are long, and they are all requests' affair.
-        let retry = Retry { longest_retry_after: Duration::from_secs(5), ..Retry::default() };
-        Ok(request.retry(retry).deadline(Some(DEADLINE)).redirects(Redirects::SameHost))
+        // Tried again here, not by the client: a limit is no failure that passes, and all requests' affair.
+        Ok(request.retry(Retry::NEVER).deadline(Some(DEADLINE)).redirects(Redirects::SameHost))
     }
 
     fn kept(&self, url: &str) -> Option<(String, Reply)> {

@@ -23,6 +23,9 @@ pub(super) fn status(status: &Status, state: &str) -> Value {
 /// What stands at the end of a text that was cut.
 const CUT: &str = "\n\n… (cut: the rest is too long for this page)";
 
+/// What is longer, in bytes, is no word.
+const LONGEST_WORD: usize = 200;
+
 /// Room for what closes what a cut leaves open.
 const CLOSERS: usize = 64;
 
@@ -34,8 +37,9 @@ pub fn cut(text: &str, limit: usize) -> String {
     let room = limit.saturating_sub(CUT.chars().count() + CLOSERS);
     let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
     let kept = text.get(..end).unwrap_or_default();
-    // A word is not cut apart, unless it is all there is.
-    let kept = kept.rfind(char::is_whitespace).and_then(|at| kept.get(..at)).unwrap_or(kept).trim_end();
+    // A word is not cut apart, unless it is none.
+    let space = kept.rfind(char::is_whitespace).filter(|at| kept.len() - at <= LONGEST_WORD);
+    let kept = space.and_then(|at| kept.get(..at)).unwrap_or(kept).trim_end();
     let fence = if kept.lines().filter(|line| line.trim_start().starts_with("```")).count() % 2 == 1 {
         "\n```"
     } else {

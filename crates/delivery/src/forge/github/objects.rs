@@ -42,7 +42,7 @@ impl GitHub {
     /// Makes a commit and moves its branch there.
     pub(super) async fn make(&self, repo: &Repo, change: &Change) -> Result<Made, ForgeError> {
         let what = format!("commit to the branch {} of {repo}", change.branch);
-        let base = change.base.to_string();
+        let base = change.base;
         let ask = Ask::get(format!("/repos/{repo}/git/commits/{base}"), &what);
         let under: CommitObject = self.api.ask(ask).await?.good()?.read()?;
         let rows = self.rows(repo, change, &what).await?;
@@ -55,14 +55,14 @@ impl GitHub {
         }
         let who = who(&change.who);
         let body = json!({
-            "message": change.message, "tree": tree.sha, "parents": [base], "author": who, "committer": who,
+            "message": change.message, "tree": tree.sha, "parents": [base.to_string()], "author": who, "committer": who,
         });
         let ask = Ask::post(format!("/repos/{repo}/git/commits"), body, &what).twice_is_once();
         let commit: Named = self.api.ask(ask).await?.good()?.read()?;
         let id = oid(&commit.sha, &what)?;
         match change.expected {
             None => self.create_ref(repo, &change.branch, id, &what).await,
-            Some(expected) if expected == change.base => self.forward(repo, &change.branch, id, &what).await,
+            Some(expected) if expected == base => self.forward(repo, &change.branch, id, &what).await,
             Some(expected) => self.replace(repo, &change.branch, expected, id, &what).await,
         }
     }
@@ -147,7 +147,13 @@ impl GitHub {
         }
     }
 
-    async fn made_or_raced(&self, repo: &Repo, branch: &str, id: Oid, what: &str) -> Result<Made, ForgeError> {
+    async fn made_or_raced(
+        &self,
+        repo: &Repo,
+        branch: &str,
+        id: Oid,
+        what: &str,
+    ) -> Result<Made, ForgeError> {
         // The answer to an earlier try may have been lost.
         match self.reference(repo, branch, what).await? {
             Some(current) if current == id => Ok(Made::Commit { id, clean: true }),
@@ -157,7 +163,9 @@ impl GitHub {
 
     async fn reference(&self, repo: &Repo, branch: &str, what: &str) -> Result<Option<Oid>, ForgeError> {
         let path = format!("/repos/{repo}/git/ref/heads/{}", escaped_path(branch));
-        let Some(reply) = self.api.ask(Ask::get(path, what)).await?.good_or_missing()? else { return Ok(None) };
+        let Some(reply) = self.api.ask(Ask::get(path, what)).await?.good_or_missing()? else {
+            return Ok(None);
+        };
         let reference: Reference = reply.read()?;
         oid(&reference.object.sha, what).map(Some)
     }

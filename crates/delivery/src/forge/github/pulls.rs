@@ -157,7 +157,8 @@ impl GitHub {
         let path = format!("/repos/{repo}/issues/{number}/comments");
         for last in [false, true] {
             let (comments, _) = self.api.pages::<Comment>(&format!("{path}?per_page=100"), &what).await?;
-            let mine = comments.into_iter().find(|c| c.body.as_deref().is_some_and(|b| b.starts_with(marker)));
+            let mine =
+                comments.into_iter().find(|c| c.body.as_deref().is_some_and(|b| b.starts_with(marker)));
             if let Some(Comment { id, body }) = mine {
                 if body.as_deref() == Some(&text) {
                     return Ok(());
@@ -189,7 +190,12 @@ impl GitHub {
         Ok(dropped)
     }
 
-    pub(super) async fn merge_when_ready(&self, repo: &Repo, pull: &Pull, how: Merge) -> Result<(), ForgeError> {
+    pub(super) async fn merge_when_ready(
+        &self,
+        repo: &Repo,
+        pull: &Pull,
+        how: Merge,
+    ) -> Result<(), ForgeError> {
         let what = format!("have the pull request {} of {repo} merged by itself", pull.number);
         let method = match how {
             Merge::Merge => "MERGE",
