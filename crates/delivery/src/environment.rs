@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kiban_base::clock::Clock;
 use kiban_git::{Oid, Pushed, Who};
 use kiban_kube::apply::{Ancestry, Order, Request, Revision, Scope, ServiceAccount};
-use kiban_model::profile::DeliveryMode;
+use kiban_model::profile::{DeliveryMode, Drift};
 use kiban_runtime::BoxFuture;
+use tokio::sync::watch;
 
 use crate::content::Content;
 use crate::layout::{self, Loaded, PLATFORM, PlainFolder, Settings, Unit};
@@ -99,6 +100,8 @@ pub struct Environment {
     pub author: (String, String),
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What happens to objects that differ, as the branch's tip says; none before it was read.
+    pub(crate) drift: watch::Sender<Option<Drift>>,
     /// The last snapshots.
     pub(crate) snapshots: Mutex<VecDeque<Arc<Snapshot>>>,
 }
@@ -120,6 +123,7 @@ impl Environment {
             accounts: Accounts::default(),
             author: ("Kiban".into(), "kiban@localhost".into()),
             clock,
+            drift: watch::Sender::new(None),
             snapshots: Mutex::default(),
         }
     }

@@ -7,6 +7,7 @@ pub mod component;
 pub mod config;
 pub mod content;
 pub mod decide;
+pub mod drift;
 pub mod environment;
 pub mod image;
 pub mod known;

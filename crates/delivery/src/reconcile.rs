@@ -236,6 +236,8 @@ impl Reconciler {
                 }
             }
         }
+        let drift = Some(snapshot.settings.environment.drift);
+        self.environment.drift.send_if_modified(|known| std::mem::replace(known, drift) != drift);
         self.snapshot = Some(snapshot);
         self.decide_all();
     }

@@ -4,6 +4,7 @@
 //! what was found of it, what is held back. Whoever comes after a kill decides again from there
 //! ([`crate::decide`]) and goes on.
 
+mod ended;
 mod words;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use kiban_base::object::ObjectId;
 use kiban_kube::apply::{ApplyError, Event, Hold, Options, Report, Request, Revision, apply};
 use kiban_kube::cancel::{Cancel, Canceller};
 use kiban_kube::client::Cluster;
-use kiban_kube::diagnose::{Finding, Gravity, fetch};
+use kiban_kube::diagnose::fetch::{self, Surroundings};
+use kiban_kube::diagnose::{Finding, Gravity, diagnose};
 use kiban_kube::inventory::{Inventory, PruneOptions, Told};
 use kiban_kube::object::Gvk;
 use kiban_kube::record;
@@ -312,8 +314,14 @@ impl Rollouts {
             let live =
                 self.cluster.get(resource, &id.namespace, &id.name).await.map_err(|e| e.to_string())?;
             let Some(live) = live else { continue };
-            let diagnosis = fetch::of(&self.cluster, &live).await.map_err(|e| e.to_string())?;
-            faults.extend(watch.see(id, self.clock.now(), &diagnosis));
+            let around = Surroundings::fetch(&self.cluster, &live).await.map_err(|e| e.to_string())?;
+            let mut diagnosis = diagnose(&around.evidence(&live, &self.cluster));
+            fetch::logs(&self.cluster, &mut diagnosis).await;
+            let Some(mut fault) = watch.see(id, self.clock.now(), &diagnosis) else { continue };
+            if fault.lines.is_empty() {
+                ended::add(&self.cluster, &mut fault, &around.pods).await;
+            }
+            faults.push(fault);
         }
         Ok(faults)
     }

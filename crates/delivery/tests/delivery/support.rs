@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kiban_base::clock::{Clock, Timestamp};
+use kiban_delivery::drift::{self, DriftWatch, Drifts};
 use kiban_delivery::environment::Environment;
 use kiban_delivery::known::{self, Known};
 use kiban_delivery::notify::{State, Threads};
 use kiban_delivery::pods::{self, Pods};
-use kiban_delivery::reconcile::{Figures, Follow, follow};
+use kiban_delivery::reconcile::{self, Figures, Follow};
 use kiban_delivery::rollout::Rollouts;
 use kiban_delivery::source::Source;
 use kiban_git::{
@@ -89,8 +90,7 @@ pub struct Running {
     pub threads: Threads,
     pub registry: Registry,
     pub wake: Arc<Notify>,
-    pub cluster: Cluster,
-    pub cache: Cache,
+    pub drifts: Drifts,
     stop: Trigger,
     tasks: Vec<JoinHandle<()>>,
     main: JoinHandle<()>,
@@ -319,7 +319,16 @@ impl World {
         };
         let wake = Arc::new(Notify::new());
         let (stop, ended) = shutdown::channel();
-        let main = tokio::spawn(follow(
+        let drifts = Drifts::default();
+        let watch = DriftWatch {
+            environment: environment.clone(),
+            rollouts: rollouts.clone(),
+            cache,
+            drifts: drifts.clone(),
+            figures: drift::Figures::new(&registry),
+        };
+        let watching = tokio::spawn(watch.run(ended.clone()));
+        let follow = reconcile::follow(
             Follow {
                 environment,
                 rollouts,
@@ -330,8 +339,9 @@ impl World {
                 readiness: Readiness::default(),
             },
             ended,
-        ));
-        Running { threads, registry, wake, cluster, cache, stop, tasks: vec![following], main }
+        );
+        let main = tokio::spawn(follow);
+        Running { threads, registry, wake, drifts, stop, tasks: vec![following, watching], main }
     }
 
     /// Lets the machine work for a moment, and time go on where nothing happens.
