@@ -25,6 +25,13 @@ const TAG_PAGES: u32 = 4;
 /// The largest page of tags, in bytes.
 const MAX_TAGS: u64 = 2 << 20;
 
+/// What a registry tells of a repository's tags.
+enum Tags {
+    Are(Vec<String>),
+    NoRepository,
+    Unsaid,
+}
+
 /// A document as it came, checked.
 struct Fetched {
     digest: String,
@@ -294,22 +301,22 @@ impl Registries {
             return RegistryError::NotFound { image, what: Missing::Part, near: Vec::new() };
         }
         // Some registries say MANIFEST_UNKNOWN of repositories that they have not either: their tags tell.
-        let tags = if is("NAME_UNKNOWN") { None } else { self.tags(place).await };
+        let tags = if is("NAME_UNKNOWN") { Tags::NoRepository } else { self.tags(place).await };
         let what = match (&tags, digest) {
-            (None, _) if is("NAME_UNKNOWN") => Missing::Repository,
-            (None, _) => Missing::Unsaid,
-            (Some(_), None) => Missing::Tag,
-            (Some(_), Some(_)) => Missing::Digest,
+            (Tags::NoRepository, _) => Missing::Repository,
+            (Tags::Unsaid, _) => Missing::Unsaid,
+            (Tags::Are(_), None) => Missing::Tag,
+            (Tags::Are(_), Some(_)) => Missing::Digest,
         };
         let near = match (digest, tags) {
-            (None, Some(tags)) => near(name, &tags),
+            (None, Tags::Are(tags)) => near(name, &tags),
             _ => Vec::new(),
         };
         RegistryError::NotFound { image, what, near }
     }
 
-    /// The tags of a repository, as far as the registry tells; `None`: it does not, or has no such repository.
-    async fn tags(&self, place: &Place) -> Option<Vec<String>> {
+    /// The tags of a repository, as far as the registry tells.
+    async fn tags(&self, place: &Place) -> Tags {
         #[derive(Deserialize)]
         struct Page {
             tags: Option<Vec<String>>,
@@ -324,8 +331,12 @@ impl Registries {
                 limit: MAX_TAGS,
                 redirects: Redirects::SameHost,
             };
-            let answer = self.ask(place, question).await.ok().filter(|a| a.status.is_success())?;
-            let page: Page = serde_json::from_slice(&answer.body).ok()?;
+            let Ok(answer) = self.ask(place, question).await else { return Tags::Unsaid };
+            if answer.errors().iter().any(|(code, _)| code == "NAME_UNKNOWN") {
+                return Tags::NoRepository;
+            }
+            let page: Result<Page, _> = serde_json::from_slice(&answer.body);
+            let Some(page) = page.ok().filter(|_| answer.status.is_success()) else { return Tags::Unsaid };
             all.extend(page.tags.unwrap_or_default());
             // `</v2/team/app/tags/list?last=x&n=1000>; rel="next"`; only its query counts.
             let link = answer.header("link");
@@ -335,7 +346,7 @@ impl Registries {
                 None => break,
             }
         }
-        Some(all)
+        Tags::Are(all)
     }
 }
 

@@ -74,7 +74,10 @@ async fn what_is_not_there_is_told_with_what_may_have_been_meant() {
         if asked.target.starts_with("/v2/none/") {
             return net::error(404, "NAME_UNKNOWN", "repository name not known to registry");
         }
-        if asked.target.starts_with("/v2/hidden/") {
+        if asked.target == "/v2/gone/app/tags/list?n=1000" {
+            return net::error(404, "NAME_UNKNOWN", "repository name not known to registry");
+        }
+        if asked.target.starts_with("/v2/hidden/") || asked.target.starts_with("/v2/gone/") {
             return net::error(404, "MANIFEST_UNKNOWN", "manifest unknown");
         }
         there.answer(asked)
@@ -87,6 +90,7 @@ async fn what_is_not_there_is_told_with_what_may_have_been_meant() {
         ),
         ("r.example/team/app:mian", "the repository has no such tag; it has main"),
         ("r.example/none/app:1", "r.example/none/app:1 is not there: the registry has no such repository"),
+        ("r.example/gone/app:1", "the registry has no such repository"),
         ("r.example/hidden/app:1", "is not there: the registry has no such image"),
         (&format!("r.example/team/app@{digest}"), "the repository has no such digest"),
     ] {
