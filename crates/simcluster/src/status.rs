@@ -29,11 +29,11 @@ pub struct ApiError {
     /// What a person reads.
     pub message: String,
     /// `details`: name, group, kind, uid, retryAfterSeconds.
-    pub details: Map<String, Value>,
+    pub details: Box<Map<String, Value>>,
     /// `details.causes`.
     pub causes: Vec<Cause>,
     /// `metadata.continue`: how a list whose token expired can go on.
-    pub continue_token: Option<String>,
+    pub continue_token: Option<Box<str>>,
     /// What the client is to be warned of all the same: `Warning:` headers.
     pub warnings: Vec<String>,
 }
@@ -45,7 +45,7 @@ impl ApiError {
             code,
             reason,
             message: message.into(),
-            details: Map::new(),
+            details: Box::default(),
             causes: Vec::new(),
             continue_token: None,
             warnings: Vec::new(),
@@ -158,7 +158,7 @@ impl ApiError {
             code: status["code"].as_u64().and_then(|c| u16::try_from(c).ok()).unwrap_or(422),
             reason: "Invalid",
             message: status["message"].as_str().unwrap_or_default().to_owned(),
-            details,
+            details: Box::new(details),
             causes: causes
                 .iter()
                 .map(|c| Cause {
@@ -190,10 +190,10 @@ impl ApiError {
             "status": "Failure", "message": self.message, "reason": self.reason, "code": self.code,
         });
         if let Some(token) = &self.continue_token {
-            status["metadata"]["continue"] = token.clone().into();
+            status["metadata"]["continue"] = (**token).into();
         }
         if !details.is_empty() {
-            status["details"] = Value::Object(details);
+            status["details"] = Value::Object(*details);
         }
         status
     }

@@ -328,3 +328,101 @@ fn definitions_of_the_gateway_api_and_istio_are_taken() {
     }
     assert!(count > 0);
 }
+
+mod random {
+    //! Schemas and objects that nobody wrote.
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-3_i64..9).prop_map(Value::from),
+            (-2.0_f64..2.0).prop_map(Value::from),
+            "[a-c.(\\[*]{0,3}".prop_map(Value::from),
+            prop::sample::select(vec![
+                "object",
+                "array",
+                "string",
+                "integer",
+                "map",
+                "set",
+                "self.a == oldSelf",
+                "date-time"
+            ])
+            .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 48, 4, |inner| {
+            let keys = prop::sample::select(vec![
+                "a",
+                "b",
+                "type",
+                "properties",
+                "items",
+                "additionalProperties",
+                "default",
+                "nullable",
+                "enum",
+                "pattern",
+                "required",
+                "oneOf",
+                "anyOf",
+                "allOf",
+                "not",
+                "minimum",
+                "maxLength",
+                "minItems",
+                "format",
+                "rule",
+                "x-kubernetes-list-type",
+                "x-kubernetes-list-map-keys",
+                "x-kubernetes-preserve-unknown-fields",
+                "x-kubernetes-int-or-string",
+                "x-kubernetes-embedded-resource",
+                "x-kubernetes-validations",
+                "metadata",
+            ]);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(keys.prop_map(str::to_owned), inner, 0..5)
+                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_schema_and_no_object_panics(schema in values(), object in values(), old in values()) {
+            let _ = causes_of(&definition(schema.clone()));
+            let node = Node::read(&schema);
+            let mut value = object;
+            prune(&mut value, &node);
+            fill(&mut value, &node);
+            let _ = validate_create(&rules(&node), &value);
+            let _ = validate_update(&rules(&node), &old, &value);
+            let _ = columns::Columns::read(&schema).cells(&value, kiban_base::clock::Timestamp::from_secs(0));
+            let _ = crate::custom::rules::not_run(&schema);
+        }
+
+        #[test]
+        fn pruning_and_filling_come_to_rest(schema in values(), object in values()) {
+            let node = Node::read(&schema);
+            let mut once = object;
+            prune(&mut once, &node);
+            fill(&mut once, &node);
+            let mut twice = once.clone();
+            fill(&mut twice, &node);
+            prop_assert_eq!(&once, &twice);
+        }
+
+        #[test]
+        fn no_expression_panics(text in "[a-z0-9 .()\\[\\]{}'\"!=<>&|?:+*/%,-]{0,60}") {
+            let _ = cel::Program::new(&text);
+            let _ = jsonpath::JsonPath::parse(&text);
+            let _ = pattern::Pattern::new(&text);
+        }
+    }
+}

@@ -264,7 +264,7 @@ impl Api {
             let mut expired = ApiError::expired(
                 "The provided continue parameter is too old to display a consistent list result. Start a new list without it, or go on with the token in this answer, which gives the rest as it is now.",
             );
-            expired.continue_token = Some(token);
+            expired.continue_token = Some(token.into());
             expired
         })?;
         Ok((objects, at, Some(start)))

@@ -11,6 +11,8 @@ use super::*;
 use crate::controllers::tests::{World, counts, workload};
 use crate::kind::well_known::*;
 
+mod custom;
+
 pub(super) struct Client {
     api: Arc<Api>,
     runtime: tokio::runtime::Runtime,
