@@ -37,7 +37,7 @@ pub enum BadAsk {
 }
 
 impl Ask {
-    /// Reads `name=image`. Several names may share an image: `a,b=image`, as kubectl takes it.
+    /// Reads `name=image`. Several names may share an image: `a,b=image`.
     ///
     /// # Errors
     /// Another form, or no image reference.

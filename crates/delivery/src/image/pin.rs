@@ -1,9 +1,11 @@
 //! Writes pins: `<app>/env/<env>.pin.yaml`, one line an image, digest first and the tag that people know it by in
 //! the comment behind it.
 
+use std::ops::Range;
+
 use kiban_base::image::Reference;
 use kiban_model::problem::{Kind, Problem};
-use kiban_model::yaml::edit::{Change, Place, beside, rewrite, rewrite_with, scalars};
+use kiban_model::yaml::edit::{Change, Place, Scalars, beside, rewrite, rewrite_with, scalars};
 
 /// What a pin says of an image, and what people read beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +57,20 @@ pub fn set(file: &str, text: &str, pin: &Pin<'_>) -> Result<String, Problem> {
         |p: &&Place| p.document == 0 && p.key(0) == Some("images") && p.key(1) == Some(pin.repository);
     let at = |key: Option<&str>| scalars.places.iter().filter(of_image).find(|p| p.key(2) == key);
     if let Some(place) = at(None).filter(|p| p.path.len() == 2) {
-        let comment = pin.tag.unwrap_or_default();
-        return Ok(rewrite(&scalars, &[Change { place, value: pin.digest, comment: Some(comment) }]));
+        return Ok(short(&scalars, place, pin));
     }
     if let Some(place) = at(Some("digest")) {
-        let mut changes = vec![Change { place, value: pin.digest, comment: None }];
-        if let (Some(place), Some(tag)) = (at(Some("tag")), pin.tag) {
+        let moved = place.text != pin.digest;
+        let (tag, commit) = (at(Some("tag")), at(Some("commit")));
+        // What was said of the old digest and nobody says of the new one goes.
+        let stale = [tag.filter(|_| pin.tag.is_none()), commit].into_iter().flatten();
+        let stale: Vec<&Place> = stale.filter(|_| moved).collect();
+        if !stale.is_empty() {
+            return set(file, &without(&scalars, &stale)?, pin);
+        }
+        let comment = pin.tag.filter(|_| tag.is_none() && !place.flow);
+        let mut changes = vec![Change { place, value: pin.digest, comment }];
+        if let (Some(place), Some(tag)) = (tag, pin.tag) {
             changes.push(Change { place, value: tag, comment: None });
         }
         return Ok(rewrite(&scalars, &changes));
@@ -76,6 +86,59 @@ pub fn set(file: &str, text: &str, pin: &Pin<'_>) -> Result<String, Problem> {
         new.insert_str(end, &format!(" # {tag}"));
     }
     Ok(rewrite_with(&scalars, &[], &[(at, new)]))
+}
+
+/// The short form: the digest, and in the comment behind it the tag; without a tag the comment goes.
+fn short(scalars: &Scalars, place: &Place, pin: &Pin<'_>) -> String {
+    let old = &scalars.source.text;
+    let mut text = rewrite(scalars, &[Change { place, value: pin.digest, comment: pin.tag }]);
+    if let (None, Some(comment)) = (pin.tag, scalars.comment_after(place))
+        && place.text != pin.digest
+    {
+        // It stands behind the value, and moved with its end.
+        let moved = |at: usize| (at + text.len()).saturating_sub(old.len());
+        let (start, end) = (moved(comment.start), moved(comment.end));
+        let start = text.get(..start).map_or(start, |before| before.trim_end_matches([' ', '\t']).len());
+        text.replace_range(start..end, "");
+    }
+    text
+}
+
+/// The text without some keys of maps.
+fn without(scalars: &Scalars, places: &[&Place]) -> Result<String, Problem> {
+    let mut text = scalars.source.text.clone();
+    let mut places = places.to_vec();
+    places.sort_by_key(|p| std::cmp::Reverse(p.range.start));
+    for place in places {
+        let key = place.key(2).unwrap_or_default();
+        match entry_of(&text, place, key) {
+            Some(range) => text.replace_range(range, ""),
+            None => {
+                let message = format!("{key:?} is that of the image before: remove it by hand first");
+                return Err(scalars.problem(place, message));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// A key and its value: a line, or in a flow map with the comma that goes with it.
+fn entry_of(text: &str, place: &Place, key: &str) -> Option<Range<usize>> {
+    let before = text.get(..place.range.start)?;
+    let after = text.get(place.range.end..)?;
+    if !place.flow {
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let end = after.find('\n').map_or(text.len(), |at| place.range.end + at + 1);
+        let is_alone = before.get(start..)?.trim_start().trim_start_matches(['"', '\'']).starts_with(key);
+        return is_alone.then_some(start..end);
+    }
+    let before = before.trim_end().strip_suffix(':')?.trim_end().trim_end_matches(['"', '\'']);
+    let before = before.strip_suffix(key)?.trim_end_matches(['"', '\'']);
+    if let Some(others) = before.trim_end().strip_suffix(',') {
+        return Some(others.len()..place.range.end);
+    }
+    let rest = after.trim_start().strip_prefix(',').map_or(after, str::trim_start);
+    Some(before.len()..text.len() - rest.len())
 }
 
 /// A repository as a key: with a port it holds a colon, which is no trouble without a space behind it.
@@ -122,6 +185,43 @@ mod tests {
         let image = Reference::parse(&format!("r.example/a@{NEW}")).unwrap();
         let file = new_file(&Pin::of("r.example/a", &image).unwrap());
         assert_eq!(file, format!("apiVersion: kiban.dev/v1\nkind: Pin\nimages:\n  r.example/a: {NEW}\n"));
+    }
+
+    #[test]
+    fn what_was_said_of_the_old_digest_goes_with_it() {
+        let image = format!("r.example/a@{NEW}");
+        for (old, new) in [
+            (
+                format!("images:\n  r.example/a: {OLD} # 1.0\n  r.example/b: x # y\n"),
+                format!("images:\n  r.example/a: {NEW}\n  r.example/b: x # y\n"),
+            ),
+            (
+                format!("images: {{r.example/a: '{OLD}'}} # all\n"),
+                format!("images: {{r.example/a: '{NEW}'}}\n"),
+            ),
+            (
+                format!(
+                    "images:\r\n  r.example/a:\r\n    tag: '1.0' # t\r\n    digest: {OLD} # d\r\n    commit: 4f2a9c1\r\n"
+                ),
+                format!("images:\r\n  r.example/a:\r\n    digest: {NEW} # d\r\n"),
+            ),
+            (
+                format!("images: {{ r.example/a: {{ digest: \"{OLD}\", tag: 1.0.0 }} }}\n"),
+                format!("images: {{ r.example/a: {{ digest: \"{NEW}\" }} }}\n"),
+            ),
+            (
+                format!("images: {{ r.example/a: {{ \"tag\": 1.0.0, commit: 4f2a9c1, digest: {OLD} }} }}\n"),
+                format!("images: {{ r.example/a: {{ digest: {NEW} }} }}\n"),
+            ),
+        ] {
+            assert_eq!(set_in(&old, &image), new);
+            assert_eq!(set_in(&new, &image), new, "once more changes nothing");
+        }
+        // The same digest keeps what is known of it.
+        let known = format!("images:\n  r.example/a:\n    digest: {NEW}\n    commit: 4f2a9c1\n");
+        assert_eq!(set_in(&known, &image), known);
+        let tagged = format!("images:\n  r.example/a: {NEW} # 2.0\n");
+        assert_eq!(set_in(&tagged, &image), tagged);
     }
 
     #[test]
