@@ -122,6 +122,11 @@ impl Table {
         self.by_id.get(&id).map(|(c, _)| c).or_else(|| self.by_kept.get(&id))
     }
 
+    /// The kind that a definition of this name makes.
+    pub fn of_definition(&self, name: &Key) -> Option<&Arc<Custom>> {
+        self.by_name.get(name)
+    }
+
     /// The served version that a URL names.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<KindId> {
         let named = |v: &Kind| v.group == group && v.version == version && v.plural == plural;

@@ -227,6 +227,9 @@ pub(super) fn paths() -> Vec<Vec<u8>> {
     ])
 }
 
+/// A definition with one of everything that its objects are held to.
+const DEFINITION: &str = r#"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"things.example.com"},"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"things","kind":"Thing"},"versions":[{"name":"v1","served":true,"storage":true,"subresources":{"status":{},"scale":{"specReplicasPath":".spec.n","statusReplicasPath":".status.n"}},"selectableFields":[{"jsonPath":".spec.n"}],"additionalPrinterColumns":[{"name":"N","type":"integer","jsonPath":".spec.n"}],"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","x-kubernetes-validations":[{"rule":"!has(self.n) || self.n < 9","messageExpression":"string(self.n)"}],"properties":{"n":{"type":"integer","minimum":0,"default":1},"s":{"type":"string","pattern":"^[a-z]+$","enum":["a"]},"free":{"type":"object","x-kubernetes-preserve-unknown-fields":true},"list":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"items":{"type":"object","required":["k"],"properties":{"k":{"type":"string"}}}}}},"status":{"type":"object","properties":{"n":{"type":"integer"}}}}}}}]}}"#;
+
 /// Requests: a line with method, path and media type, then the body.
 pub(super) fn requests() -> Vec<Vec<u8>> {
     let pods = "/api/v1/namespaces/default/pods";
@@ -240,6 +243,13 @@ pub(super) fn requests() -> Vec<Vec<u8>> {
         "GET /api/v1/namespaces/default/pods/web/log?tailLines=3&follow=true&sinceSeconds=4 -".into(),
         "DELETE /api/v1/namespaces/default/configmaps/web?propagationPolicy=Foreground&dryRun=All application/json".into(),
         "GET /apis/apps/v1/namespaces/default/deployments/web/scale -".into(),
+        "POST /api/v1/namespaces/default/serviceaccounts/default/token application/json\n{\"spec\":{\"audiences\":[\"a\"]}}".into(),
+        "POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews application/json\n{\"spec\":{\"namespace\":\"default\"}}".into(),
+        format!("POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions application/json\n{DEFINITION}"),
+        "POST /apis/example.com/v1/namespaces/default/things?fieldValidation=Strict application/json\n{\"apiVersion\":\"example.com/v1\",\"kind\":\"Thing\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1,\"list\":[{\"k\":\"x\"}]}}".into(),
+        "PATCH /apis/example.com/v1/namespaces/default/things/a?fieldManager=f application/apply-patch+yaml\n{\"apiVersion\":\"example.com/v1\",\"kind\":\"Thing\",\"spec\":{\"list\":[{\"k\":\"y\"}]}}".into(),
+        "GET /apis/example.com/v1/things?fieldSelector=spec.n=1 -".into(),
+        "GET /openapi/v3/apis/example.com/v1 -".into(),
     ];
     let mut all: Vec<Vec<u8>> = heads.iter().map(|head| [head.as_bytes(), b"\n"].concat()).collect();
     let objects = golden().filter_map(|line| line.get("out").cloned()).chain(shop());

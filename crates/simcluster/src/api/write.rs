@@ -39,6 +39,9 @@ impl Api {
     pub(super) fn create(&self, target: &Target, call: &Call) -> Result<Response<Body>, ApiError> {
         let mut decoded = body::object(call, target.kind)?;
         decoded.warnings.extend(custom::definition_warnings(target.kind, &decoded.value));
+        if target.kind.is_custom() {
+            decoded.warnings.extend(kiban_kinds::custom::object::warnings(None, &decoded.value));
+        }
         let kind = target.kind;
         let value = twin::kept(kind, decoded.value);
         self.check_grant(call, kind, &target.namespace, None, &value)?;

@@ -246,13 +246,7 @@ fn clean_up(ctx: &Ctx<'_>, state: &State, stored: &Stored, definition: &Value) -
         })
     };
     let table = ctx.cluster.customs();
-    let spec = &definition["spec"];
-    let versions = spec["versions"].as_array().into_iter().flatten();
-    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    let kept = versions
-        .filter_map(|v| table.find(&text(&spec["group"]), &text(&v["name"]), &text(&spec["names"]["plural"])))
-        .map(KindId::kept)
-        .next();
+    let kept = table.of_definition(&stored.key).map(|c| c.kept);
     match kept.filter(|_| is_true(definition, "Established")) {
         Some(kept) => {
             say(true, "InstanceDeletionInProgress", "CustomResource deletion is in progress")?;
