@@ -39,6 +39,8 @@ enum Verb {
     Deploy(verbs::deploy::Arguments),
     /// Set which image runs where, and say what an image is
     Image(verbs::image::Arguments),
+    /// Ship an image that CI built: a commit where the environment takes direct changes, else a pull request
+    Ship(Box<verbs::ship::Arguments>),
     /// Say which rule set a rendered value, why, and who may change it
     Explain(verbs::explain::Arguments),
     /// Run the components that serve a cluster: on it, or on a laptop with a kubeconfig
@@ -76,6 +78,7 @@ fn run(cli: Cli) -> Exit {
         Verb::Apply(arguments) => verbs::apply::run(&arguments),
         Verb::Deploy(arguments) => verbs::deploy::run(&arguments),
         Verb::Image(arguments) => verbs::image::run(&arguments),
+        Verb::Ship(arguments) => verbs::ship::run(&arguments),
         Verb::Explain(arguments) => verbs::explain::run(&arguments),
         Verb::Server(arguments) => verbs::server::run(&arguments),
         Verb::Components(arguments) => verbs::components::run(&arguments),

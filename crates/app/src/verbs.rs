@@ -13,6 +13,7 @@ pub mod new;
 mod removed;
 pub mod render;
 pub mod server;
+pub mod ship;
 pub mod sim;
 mod source;
 mod target;

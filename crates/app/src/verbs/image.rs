@@ -2,7 +2,7 @@
 
 mod ask;
 mod local;
-mod lookup;
+pub(in crate::verbs) mod lookup;
 mod pins;
 mod show;
 
@@ -60,7 +60,7 @@ struct Set {
     #[arg(long, conflicts_with_all = ["platform", "local"])]
     no_registry: bool,
     #[command(flatten)]
-    lookup: lookup::Arguments,
+    lookup: lookup::Lookup,
 }
 
 /// Does it.

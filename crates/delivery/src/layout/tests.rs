@@ -80,7 +80,7 @@ fn plain_folders_are_deployed_under_the_name_and_namespace_of_the_configuration(
 fn what_cannot_be_deployed_is_said_with_its_place() {
     let twice = map("orders", "checkout-dev");
     for (path, text, said) in [
-        ("rendered/dev/orders/bad.yaml", "a: [", "rendered/dev/orders/bad.yaml:1:"),
+        ("rendered/dev/orders/bad.yaml", "a: [", "rendered/dev/orders/bad.yaml:2:1: no valid YAML"),
         ("rendered/dev/orders/nameless.yaml", "apiVersion: v1\nkind: Service\n", "metadata.name is missing"),
         ("rendered/dev/orders/twice.yaml", &twice, "is in rendered/dev/orders/configmap-orders.yaml too"),
         ("orders/app.yaml", "name: orders\n", "orders/app.yaml: it names no team"),

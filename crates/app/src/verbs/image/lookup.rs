@@ -21,7 +21,7 @@ const MAX_FILE: u64 = 4 << 20;
 
 /// How registries are asked.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::verbs) struct Lookup {
     /// Platforms on which the image must run, as in linux/amd64,linux/arm64
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', help_heading = "Registry")]
     pub platform: Vec<Platform>,
@@ -49,12 +49,12 @@ pub(super) struct Arguments {
     registry_ca_file: Option<PathBuf>,
 }
 
-impl Arguments {
+impl Lookup {
     /// A client for the registries of these images.
     ///
     /// # Errors
     /// Credentials and files that cannot be used.
-    pub(super) fn registries(&self, images: &[&Reference]) -> Result<Registries, Exit> {
+    pub(in crate::verbs) fn registries(&self, images: &[&Reference]) -> Result<Registries, Exit> {
         self.client(images).map_err(Exit::Usage)
     }
 
@@ -146,7 +146,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// How it ends where an image could not be looked up: what the registry says of the image is a finding.
-pub(super) fn exit(error: RegistryError) -> Exit {
+pub(in crate::verbs) fn exit(error: RegistryError) -> Exit {
     if error.is_verdict() {
         eprintln!("kiban: {error}");
         Exit::Found

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "IMAGE", value_parser = Reference::parse)]
     image: Reference,
     #[command(flatten)]
-    lookup: lookup::Arguments,
+    lookup: lookup::Lookup,
 }
 
 /// Shows.
