@@ -221,7 +221,7 @@ fn a_pushed_change_runs_and_a_bad_one_is_judged_taken_back_and_held() {
         "{good}override:\n  Deployment.spec.template.metadata.annotations:\n    sim.kiban.dev/crash-loop: 2s\n"
     );
     shop.ship("orders/env/dev.yaml", &bad);
-    let bad_head = shop.repo.head();
+    let bad_head: kiban_git::Oid = shop.repo.head();
     shop.until(&server, "the bad change to be held", || {
         shop.inventory("held").contains(&bad_head.to_string())
     });
