@@ -3,6 +3,11 @@
 //! [`Threads`] gathers what the apps report, and hands each change of a thread to all [`Notifier`]s, one
 //! after the other, from a bounded queue. Telling never fails a deploy: what could not be told is counted.
 
+pub mod config;
+pub mod fake;
+pub mod slack;
+pub mod webhook;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,11 +166,14 @@ pub struct Threads {
     shared: Arc<Shared>,
 }
 
+/// Hears of each attempt: the notifier's name, and whether it went well.
+type Told = dyn Fn(&str, bool) + Send + Sync;
+
 struct Shared {
     threads: Mutex<Known>,
     /// Something waits to be told.
     news: Notify,
-    told: Box<dyn Fn(&str, bool) + Send + Sync>,
+    told: Box<Told>,
 }
 
 #[derive(Default)]

@@ -225,7 +225,8 @@ impl Gitea {
             return if moved { Ok(Made::Raced { current: now }) } else { Err(reply.error()) };
         }
         let commit = reply.good()?.read::<Changed>()?.commit;
-        let clean = commit.parents.first().is_none_or(|parent| parent.sha == base.to_string());
+        let upon = base.to_string();
+        let clean = commit.parents.first().is_none_or(|parent| parent.sha == upon);
         Ok(Made::Commit { id: oid(&commit.sha, &what)?, clean })
     }
 
