@@ -137,4 +137,4 @@ pub enum Tag {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

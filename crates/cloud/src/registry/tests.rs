@@ -3,7 +3,7 @@
 
 mod access;
 mod faults;
-mod net;
+pub(crate) mod net;
 
 use super::*;
 use net::{Images, Net, images, reply, resolve};

@@ -5,6 +5,7 @@ mod acceptance;
 mod basics;
 mod charts;
 mod custom;
+mod images;
 mod kinds;
 mod python_client;
 mod rbac;

@@ -7,6 +7,7 @@ use kiban_runtime::client::{Options, Roots, Tcp};
 use kiban_runtime::clock::SystemClock;
 
 use super::*;
+use crate::registry::tests::net::{self, Net, reply};
 
 /// What is found: which source, by its words.
 fn found(
@@ -107,4 +108,84 @@ async fn credentials_of_files_are_given_as_they_stand() {
     assert_eq!((credentials.key_id.as_str(), credentials.secret.expose()), ("AKIDFILE", "hunter2"));
     assert_eq!(provider.0.region.as_deref(), Some("eu-west-1"));
     assert!(!format!("{provider:?} {credentials:?}").contains("hunter2"));
+}
+
+const ANSWER: &[u8] = b"{\"AccessKeyId\":\"ASIAX\",\"SecretAccessKey\":\"hunter2\",\"Token\":\"session\",\"Expiration\":\"2026-11-24T16:00:00Z\"}";
+
+fn provider(net: &Net, variables: &[(&str, &str)], instance: bool) -> Provider {
+    let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    let variable = |name: &str| variables.get(name).map(ToString::to_string);
+    let around = Surroundings { variable: &variable, home: None, instance };
+    Provider::find(net.client(true), Arc::new(net::At), &around).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_instance_is_asked_by_a_session_of_its_metadata() {
+    let net = Net::new().host("169.254.169.254", |asked, _| {
+        let path = "/latest/meta-data/iam/security-credentials/";
+        let token = asked.header("x-aws-ec2-metadata-token");
+        match (asked.method.as_str(), asked.target.as_str()) {
+            ("PUT", "/latest/api/token") if asked.header("x-aws-ec2-metadata-token-ttl-seconds") == "300" => {
+                reply(200, &[], b"session-1")
+            }
+            ("GET", target) if token != "session-1" => reply(401, &[], target.as_bytes()),
+            ("GET", target) if target == path => reply(200, &[], b"deploy\n"),
+            ("GET", target) if target.strip_prefix(path) == Some("deploy") => reply(200, &[], ANSWER),
+            _ => reply(404, &[], b""),
+        }
+    });
+    let provider = provider(&net, &[], true);
+    for _ in 0..2 {
+        let credentials = provider.credentials().await.unwrap();
+        assert_eq!((credentials.key_id.as_str(), credentials.secret.expose()), ("ASIAX", "hunter2"));
+        assert_eq!(credentials.expires, Timestamp::parse("2026-11-24T16:00:00Z"));
+    }
+    assert_eq!(net.seen("169.254.169.254").len(), 3, "they are asked for once");
+}
+
+#[tokio::test]
+async fn a_role_of_the_instance_that_is_none_leads_nowhere() {
+    for role in ["", "../../../user-data", "a b"] {
+        let net = Net::new().host("169.254.169.254", move |asked, _| match asked.method.as_str() {
+            "PUT" => reply(200, &[], b"session-1"),
+            _ => reply(200, &[], role.as_bytes()),
+        });
+        let error = provider(&net, &[], true).credentials().await.unwrap_err().to_string();
+        assert!(error.contains("it names no role"), "{error}");
+        assert_eq!(net.seen("169.254.169.254").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_container_is_asked_with_its_token_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "pod-token\n").unwrap();
+    let net = Net::new()
+        .host("169.254.170.23", |asked, _| {
+            if asked.header("authorization") == "pod-token" && asked.target == "/v1/credentials" {
+                return reply(200, &[], ANSWER);
+            }
+            reply(403, &[], b"who\nare you")
+        })
+        .host("169.254.170.2", |asked, _| match asked.target.as_str() {
+            "/v2/credentials/x" => reply(200, &[], ANSWER),
+            "/v2/credentials/bad" => reply(200, &[], b"{\"SecretAccessKey\":\"hunter2\"}"),
+            _ => reply(404, &[], b""),
+        });
+    let url = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials");
+    let path = file.display().to_string();
+    let pod = provider(&net, &[url, ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &path)], false);
+    assert_eq!(pod.credentials().await.unwrap().key_id, "ASIAX");
+    let wrong = provider(&net, &[url, ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "other")], false);
+    let error = wrong.credentials().await.unwrap_err().to_string();
+    assert!(
+        error.contains("AWS refuses the container's credentials") && error.contains("who are you"),
+        "{error}"
+    );
+    let relative =
+        |path: &'static str| provider(&net, &[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", path)], false);
+    assert_eq!(relative("/v2/credentials/x").credentials().await.unwrap().key_id, "ASIAX");
+    let error = relative("/v2/credentials/bad").credentials().await.unwrap_err().to_string();
+    assert!(error.contains("no such JSON") && !error.contains("hunter2"), "{error}");
 }
