@@ -18,8 +18,8 @@ pub(super) const ENTRY: &str = "drift";
 /// What is kept of an object that this program applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The fields that are ours.
-    digest: Digest,
+    /// The fields that are ours; none of an object that is nothing but a name, of which nobody owns a field.
+    digest: Option<Digest>,
     /// All but what the server alone writes: a field that was taken from us may change again.
     all: u64,
     /// Somebody else wrote the object itself since we did, or in the same second: ours may be gone.
@@ -31,15 +31,24 @@ impl Footprint for Mark {}
 /// The projection of an object; nothing of what this program did not apply.
 pub(super) fn mark(object: &Object<'_>) -> Projected<Mark> {
     // Most objects of a kind are others': they are told apart without being read.
-    if !holds(object.bytes(), b"\"kiban\"") {
+    let bytes = object.bytes();
+    let may_be_ours = holds(bytes, b"\"kiban\"") || !holds(bytes, b"\"manager\"") || holds(bytes, NOBODY);
+    if !may_be_ours {
         return Ok(None);
     }
     let value: Value = object.read().map_err(|error| error.to_string())?;
-    Ok(Digest::of(&value).map(|digest| Mark {
-        digest,
-        all: hash(&normalised(&value)),
-        touched: is_touched(&value),
-    }))
+    let digest = Digest::of(&value);
+    let is_kept = digest.is_some() || is_bare(&value);
+    Ok(is_kept.then(|| Mark { digest, all: hash(&normalised(&value)), touched: is_touched(&value) }))
+}
+
+/// The manager that the API server makes up for fields that nobody owned before the first apply.
+const NOBODY: &[u8] = b"before-first-apply";
+
+/// True for an object of which nobody owns a field: one of ours may be.
+fn is_bare(object: &Value) -> bool {
+    let mut entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    entries.all(|entry| entry["manager"].as_str().map(str::as_bytes) == Some(NOBODY))
 }
 
 fn hash(object: &Value) -> u64 {
@@ -58,7 +67,8 @@ fn is_touched(object: &Value) -> bool {
     let (mut ours, mut theirs) = (String::new(), String::new());
     // What controllers write to `status`, or an autoscaler by `scale`, is shown by the digest alone.
     for entry in entries.filter(|entry| text(entry, "subresource").is_empty()) {
-        if is_controllers(&entry["fieldsV1"]) {
+        if is_controllers(&entry["fieldsV1"]) || entry["manager"].as_str().map(str::as_bytes) == Some(NOBODY)
+        {
             continue;
         }
         let is_ours = text(entry, "manager") == MANAGER && text(entry, "operation") == "Apply";
@@ -169,7 +179,7 @@ pub(super) fn looks(listed: &Listed, kinds: &BTreeMap<Gvk, Subscription<Mark>>) 
             digest.update(format!("{} {} {key}\n", gvk.group, gvk.kind));
             match marks.get(key.namespace(), key.name()) {
                 Some(mark) => {
-                    digest.update(mark.digest.bytes());
+                    digest.update(mark.digest.map(|d| d.bytes()).unwrap_or_default());
                     (key, mark.digest, mark.all).hash(&mut all);
                     is_ours &= !mark.touched;
                 }

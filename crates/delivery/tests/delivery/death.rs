@@ -84,7 +84,7 @@ fn two_reconcilers_at_once_come_to_the_end_that_one_comes_to() {
                 && world.image("orders").as_deref() == Some("r/orders:1")
         };
         world.until("it is taken back", is_back).await;
-        world.settle(Duration::from_secs(600)).await;
+        world.settle(Duration::from_secs(200)).await;
         let inventory = world.inventory("orders").unwrap();
         assert_eq!((inventory.held, inventory.applying), (None, None));
         assert_eq!(inventory.revision.commit, world.tip().unwrap().to_string());

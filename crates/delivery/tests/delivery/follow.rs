@@ -26,7 +26,7 @@ fn a_first_commit_is_deployed_and_then_nothing_is_asked_any_more() {
         let before = world.front.asked().len();
         world.commit("words", &[("README.md", "about the shop")]);
         server.poke();
-        world.settle(Duration::from_secs(600)).await;
+        world.settle(Duration::from_secs(200)).await;
         let asked: Vec<_> = world.front.asked().split_off(before);
         let other: Vec<_> = asked.iter().filter(|a| !a.watches()).collect();
         assert!(other.is_empty(), "{other:?}");
@@ -34,7 +34,7 @@ fn a_first_commit_is_deployed_and_then_nothing_is_asked_any_more() {
         // Nor does a start, beyond its watches.
         let before = world.front.asked().len();
         let again = world.start().await;
-        world.settle(Duration::from_secs(600)).await;
+        world.settle(Duration::from_secs(200)).await;
         let asked: Vec<_> = world.front.asked().split_off(before);
         let other: Vec<_> = asked
             .iter()

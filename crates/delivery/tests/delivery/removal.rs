@@ -31,7 +31,7 @@ fn an_app_that_is_gone_is_pruned_and_much_at_once_is_held() {
         world
             .until("it is held", || server.metric("kiban_delivery_prune_held").as_deref() == Some("1"))
             .await;
-        world.settle(Duration::from_secs(600)).await;
+        world.settle(Duration::from_secs(200)).await;
         assert_eq!(world.image("stock").as_deref(), Some("r/s:1"));
         // Who brings it back has it as it was.
         let back = world.commit("stock again", &files(&app("stock", "r/s:2", "")));
@@ -64,7 +64,7 @@ fn an_app_that_moves_to_another_namespace_leaves_the_old_one_once_it_is_there() 
         world.until("it is there", there).await;
         assert_eq!(world.image("orders").as_deref(), Some("r/o:1"), "the old one serves until the new is good");
         world.until("it left the old one", || world.inventory("orders").is_none()).await;
-        assert!(server.is_good(&moved, "orders"));
+        world.until("it is told", || server.is_good(&moved, "orders")).await;
         assert_eq!(world.image("orders"), None);
         assert!(world.object(("apps", "Deployment"), "billing-dev", "orders").is_some());
         server.stop().await;

@@ -71,7 +71,7 @@ fn with_review_the_revert_is_proposed_and_the_next_commit_releases_the_hold() {
         let server = world.start().await;
         let other = world.commit("words", &[("README.md", "about")]);
         server.poke();
-        world.settle(Duration::from_secs(900)).await;
+        world.settle(Duration::from_secs(300)).await;
         assert_eq!(server.state(&other, "orders"), None);
         assert_eq!(server.metric(r#"kiban_delivery_apps{env="dev",state="held"}"#).as_deref(), Some("1"));
         assert_eq!(world.image("orders").as_deref(), Some("r/orders:1"));

@@ -25,6 +25,7 @@ use kiban_kube::apply::Options;
 use kiban_kube::cache::{Cache, Interest, Options as CacheOptions, Subscription};
 use kiban_kube::client::{Cluster, ConnectOptions, RetryPolicy};
 use kiban_kube::inventory::Inventory;
+use kiban_kube::lease::LeaseTimes;
 use kiban_kube::object::Gvk;
 use kiban_runtime::clock::SystemClock;
 use kiban_runtime::metrics::Registry;
@@ -36,7 +37,7 @@ use kiban_simcluster::registry::DeleteOptions;
 use kiban_simcluster::registry::{Actor, Part};
 use kiban_testkit::Sim;
 use serde_json::Value;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -49,12 +50,12 @@ pub const NAMESPACE: &str = "checkout-dev";
 /// How far time goes when nothing happens any more.
 const STEP: Duration = Duration::from_secs(4);
 /// Looks at the machine without news after which nothing happens any more.
-const QUIET: u32 = 8;
+const QUIET: u32 = 10;
 /// Looks after which a test gives up waiting.
-const PATIENCE: u32 = 40_000;
+const PATIENCE: u32 = 100_000;
 
 /// The profile of most tests.
-pub const DIRECT: &str = "{ delivery: direct, production: false, watch: 5m }";
+pub const DIRECT: &str = "{ delivery: direct, production: false, watch: 1m }";
 
 type Files = BTreeMap<String, Option<String>>;
 
@@ -66,6 +67,8 @@ pub struct World {
     remote: Remote,
     kubeconfig: PathBuf,
     runtime: Option<Runtime>,
+    /// Where the cluster works.
+    cluster: Handle,
     stop: Trigger,
     /// Keeps time from going on by itself.
     time: Option<std::sync::mpsc::SyncSender<()>>,
@@ -159,6 +162,7 @@ impl World {
         let kubeconfig = sim.file("front.yaml", &format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: front\nclusters:\n- name: front\n  cluster: {{ server: \"http://{address}\" }}\ncontexts:\n- name: front\n  context: {{ cluster: front, user: front }}\nusers:\n- name: front\n  user: {{ token: token }}\n"
         ));
+        let cluster = sim.block_on(async { Handle::current() });
         let repo = sim.folder().join("repo.git");
         bare(&repo);
         let remote = Remote::folder(Local::open(&repo, 64 << 20).unwrap()).unwrap();
@@ -176,6 +180,7 @@ impl World {
             runtime: Some(runtime),
             time: Some(time),
             commits: Mutex::new(0),
+            cluster,
             sim,
             front,
             repo,
@@ -305,6 +310,7 @@ impl World {
             ancestry: Some(environment.clone()),
             holder: holder.into(),
             timeout: Duration::from_secs(600),
+            lease: LeaseTimes { duration: Duration::from_secs(120), ..LeaseTimes::default() },
             ..Options::default()
         };
         let clock: Arc<dyn Clock> = self.now.clone();
@@ -352,6 +358,8 @@ impl World {
                 return;
             }
             breathe().await;
+            // A machine that is busy with other work keeps the cluster's threads waiting just as long.
+            self.cluster.spawn(tokio::task::yield_now()).await.unwrap();
             let (asked, under_way) = self.front.activity();
             let seen = (asked, under_way, self.sim.running.cluster.snapshot().revision);
             quiet = if last == Some(seen) && under_way == 0 { quiet + 1 } else { 0 };

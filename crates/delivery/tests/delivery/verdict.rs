@@ -27,9 +27,10 @@ fn a_bad_rollout_is_told_by_its_cause() {
         ("sim.kiban.dev/crash-loop: 30s", vec!["deployment.apps/orders", "pod/orders-", "exit code 1"], true),
         ("sim.kiban.dev/oom-after: 20s", vec!["pod/orders-", "memory"], true),
         ("sim.kiban.dev/image-missing: 'true'", vec!["pod/orders-", "r/orders:1"], false),
-        ("sim.kiban.dev/unready: 'true'", vec!["pod/orders-", "Readiness probe failed"], false),
+        ("sim.kiban.dev/unready: 'true'", vec!["pod/orders-", "Readiness probe failed"], true),
     ] {
-        let State::Bad { faults, lines, then } = end_of(more) else { panic!("{more}: it is bad") };
+        let end = end_of(more);
+        let State::Bad { faults, lines, then } = end else { panic!("{more}: {end:?}") };
         let text = faults.join("; ");
         assert!(words.iter().all(|word| text.contains(word)), "{more}: {text}");
         assert_eq!(!lines.is_empty(), has_lines, "{more}: {lines:?}");
@@ -96,7 +97,7 @@ fn a_bad_rollout_that_is_left_is_not_judged_again() {
                 again.metric(r#"kiban_delivery_apps{env="dev",state="bad"}"#).as_deref() == Some("1")
             })
             .await;
-        world.settle(Duration::from_secs(600)).await;
+        world.settle(Duration::from_secs(200)).await;
         assert_eq!(again.state(&commit, "orders"), None);
         assert_eq!(world.inventory("orders").unwrap().verdict, told);
         again.stop().await;
