@@ -1,17 +1,32 @@
 //! The fields in which two values differ.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use kiban_base::object::ObjectId;
+use kiban_schema::table::{Schema, Shape};
 use serde_json::Value;
 
-use super::Risk;
+use super::pods;
+use crate::{check, quantity};
 
 /// How deep a value may nest before it is compared as a whole.
 const MAX_DEPTH: usize = 64;
 
+/// More items without names than this are compared as a whole: each would be compared with each.
+const MAX_NAMELESS: usize = 2000;
+
 /// Keys that tell list items apart, in the order in which they are tried.
 const ITEM_KEYS: [&str; 9] =
     ["name", "mountPath", "topologyKey", "containerPort", "port", "type", "key", "ip", "host"];
+
+/// Lists whose order means nothing although their items have no names: by their last map key, and where.
+const SETS: [(&str, &[&str]); 5] = [
+    ("NetworkPolicy", &["from", "to", "ingress", "egress", "policyTypes", "except"]),
+    ("Role", &["rules", "apiGroups", "resources", "verbs", "resourceNames"]),
+    ("ClusterRole", &["rules", "apiGroups", "resources", "verbs", "resourceNames", "nonResourceURLs"]),
+    ("Service", &["loadBalancerSourceRanges", "externalIPs"]),
+    ("", &["finalizers", "accessModes", "hostnames", "subjects", "values", "tls", "hosts"]),
+];
 
 /// A step to a field as it is shown: a map key, or the name or position of a list item.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +52,11 @@ impl FieldPath {
     pub fn ends_with(&self, keys: &[&str]) -> bool {
         let mut steps = self.0.iter().rev();
         keys.iter().rev().all(|key| matches!(steps.next(), Some(Step::Key(k)) if k == key))
+    }
+
+    /// The path without its first steps.
+    pub fn below(&self, steps: usize) -> FieldPath {
+        FieldPath(self.0.iter().skip(steps).cloned().collect())
     }
 
     /// Whether a map key occurs anywhere in the path.
@@ -68,16 +88,81 @@ pub struct FieldChange {
     pub old: Option<Value>,
     /// The value after; `None` when it is no longer set.
     pub new: Option<Value>,
-    /// What the change risks.
-    pub risk: Risk,
+    /// Whether it is only the order of a list that differs.
+    pub order: Order,
 }
 
-/// The fields in which two values differ, in reading order. All with [`Risk::Other`]: the risk
-/// depends on the object, which this function does not know.
+/// Whether a difference is one of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// It is not: a value differs.
+    No,
+    /// Items that have names are in another order; the values are the names.
+    Named,
+    /// Items without names are in another order.
+    Nameless,
+}
+
+/// The fields in which two values differ, in reading order. The order of items that have names does not count.
 pub fn values(old: &Value, new: &Value) -> Vec<FieldChange> {
+    let mut out = all(old, new);
+    out.retain(|field| field.order != Order::Named);
+    out
+}
+
+/// The fields in which two objects differ, as their API means it: quantities by their amounts, lists that are
+/// sets without their order. In the template of pods, order counts: pods are replaced for it.
+pub(super) fn of_object(id: &ObjectId, before: &Value, after: &Value) -> Vec<FieldChange> {
+    let mut fields = all(before, after);
+    fields.retain(|field| {
+        let in_template =
+            pods::is_replaced_with_template(id, after) && field.path.starts_with(&["spec", "template"]);
+        match field.order {
+            Order::Named => in_template,
+            Order::Nameless => in_template || !is_set(&id.kind, &field.path),
+            Order::No => !is_same_amount(after, field),
+        }
+    });
+    fields
+}
+
+fn all(old: &Value, new: &Value) -> Vec<FieldChange> {
     let mut out = Vec::new();
     compare(&mut FieldPath::default(), Some(old), Some(new), 0, &mut out);
     out
+}
+
+fn is_set(kind: &str, path: &FieldPath) -> bool {
+    let last = path.0.iter().rev().find_map(|step| match step {
+        Step::Key(key) => Some(key.as_str()),
+        Step::Item(_) => None,
+    });
+    SETS.iter()
+        .any(|(of, keys)| (of.is_empty() || *of == kind) && last.is_some_and(|last| keys.contains(&last)))
+}
+
+/// Whether both values are the same amount, where the type table says that the field is one.
+fn is_same_amount(object: &Value, field: &FieldChange) -> bool {
+    let (Some(old), Some(new)) = (&field.old, &field.new) else { return false };
+    quantity::is_same(old, new) && is_quantity(object, &field.path)
+}
+
+fn is_quantity(object: &Value, path: &FieldPath) -> bool {
+    let schema = Schema::builtin();
+    let Some(id) = check::type_of(object) else { return false };
+    let mut at = &Shape::Object(id);
+    for step in &path.0 {
+        let below = match (at, step) {
+            (Shape::Object(id), Step::Key(key)) => schema.get(*id).field(key).map(|field| &field.shape),
+            (Shape::Map(item), Step::Key(_)) | (Shape::List(item), Step::Item(_)) => Some(item.as_ref()),
+            _ => None,
+        };
+        match below {
+            Some(below) => at = below,
+            None => return false,
+        }
+    }
+    matches!(at, Shape::Quantity)
 }
 
 fn compare(
@@ -87,6 +172,8 @@ fn compare(
     depth: usize,
     out: &mut Vec<FieldChange>,
 ) {
+    // A key with null is a key that is not set.
+    let (old, new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
     if old == new {
         return;
     }
@@ -116,7 +203,7 @@ fn compare(
 }
 
 fn push(path: &FieldPath, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<FieldChange>) {
-    out.push(FieldChange { path: path.clone(), old: old.cloned(), new: new.cloned(), risk: Risk::Other });
+    out.push(FieldChange { path: path.clone(), old: old.cloned(), new: new.cloned(), order: Order::No });
 }
 
 fn json_map(text: &str) -> Option<Value> {
@@ -126,6 +213,9 @@ fn json_map(text: &str) -> Option<Value> {
 fn lists(path: &mut FieldPath, old: &[Value], new: &[Value], depth: usize, out: &mut Vec<FieldChange>) {
     match item_key(old, new) {
         Some(key) => keyed(path, key, old, new, depth, out),
+        None if old.len().max(new.len()) > MAX_NAMELESS => {
+            push(path, Some(&Value::from(old)), Some(&Value::from(new)), out);
+        }
         None => unkeyed(path, old, new, depth, out),
     }
 }
@@ -156,17 +246,28 @@ fn keyed(
     depth: usize,
     out: &mut Vec<FieldChange>,
 ) {
-    let find = |list: &[Value], name: &str| {
-        list.iter().find(|item| name_of(item, key).as_deref() == Some(name)).cloned()
+    let by_name = |list: &[Value]| -> BTreeMap<String, Value> {
+        list.iter().filter_map(|item| Some((name_of(item, key)?, item.clone()))).collect()
     };
+    let (before, after) = (by_name(old), by_name(new));
     let names = old.iter().chain(new).filter_map(|item| name_of(item, key));
+    let in_order = |list: &[Value], others: &BTreeMap<String, Value>| {
+        let names =
+            list.iter().filter_map(|item| name_of(item, key)).filter(|name| others.contains_key(name));
+        names.map(Value::from).collect::<Vec<_>>()
+    };
+    let (first, then) = (in_order(old, &after), in_order(new, &before));
+    if first != then {
+        let order = Order::Named;
+        out.push(FieldChange { path: path.clone(), old: Some(first.into()), new: Some(then.into()), order });
+    }
     let mut done = BTreeSet::new();
     for name in names {
         if !done.insert(name.clone()) {
             continue;
         }
         path.0.push(Step::Item(name.clone()));
-        compare(path, find(old, &name).as_ref(), find(new, &name).as_ref(), depth, out);
+        compare(path, before.get(&name), after.get(&name), depth, out);
         path.0.pop();
     }
 }
@@ -191,7 +292,7 @@ fn unkeyed(path: &mut FieldPath, old: &[Value], new: &[Value], depth: usize, out
             path: path.clone(),
             old: Some(Value::Array(old.to_vec())),
             new: Some(Value::Array(new.to_vec())),
-            risk: Risk::Other,
+            order: Order::Nameless,
         });
         return;
     }

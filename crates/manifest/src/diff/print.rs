@@ -1,4 +1,4 @@
-//! A difference as text for a terminal and as Markdown for a review.
+//! A difference as text for a terminal, and the words that reviews share with it.
 
 use std::fmt::Write as _;
 
@@ -24,42 +24,8 @@ pub fn text(changes: &[Change]) -> String {
     out
 }
 
-/// The difference for a pull request: a summary by risk, then each object, most alarming first.
-pub fn markdown(changes: &[Change]) -> String {
-    if changes.is_empty() {
-        return "No changes.\n".to_owned();
-    }
-    let mut out = format!("**{}**\n\n| risk | objects |\n|---|---|\n", totals(changes));
-    for risk in Risk::ALL {
-        let titles: Vec<String> = changes
-            .iter()
-            .filter(|change| change.risks.contains(&risk))
-            .map(|change| format!("`{}`", change.id))
-            .collect();
-        if !titles.is_empty() {
-            let _ = writeln!(out, "| {risk} | {} |", titles.join(", "));
-        }
-    }
-    let mut sorted: Vec<&Change> = changes.iter().collect();
-    sorted.sort_by_key(|change| change.risks.first().copied().unwrap_or(Risk::Other));
-    for change in sorted {
-        let _ = writeln!(
-            out,
-            "\n#### {} {}{}\n",
-            sign_word(change.action),
-            title(change),
-            risks_in_brackets(change)
-        );
-        for field in &change.fields {
-            let risk = if field.risk == Risk::Other { String::new() } else { format!(" ({})", field.risk) };
-            let _ = writeln!(out, "- {}: {}{risk}", code(&field.path.to_string()), arrow_markdown(field));
-        }
-    }
-    out
-}
-
 /// `2 added, 1 removed, 3 changed`.
-fn totals(changes: &[Change]) -> String {
+pub(super) fn totals(changes: &[Change]) -> String {
     let count = |action| changes.iter().filter(|change| change.action == action).count();
     format!(
         "{} added, {} changed, {} removed",
@@ -77,7 +43,7 @@ fn sign(action: Action) -> char {
     }
 }
 
-fn sign_word(action: Action) -> &'static str {
+pub(super) fn sign_word(action: Action) -> &'static str {
     match action {
         Action::Added => "Add",
         Action::Removed => "Remove",
@@ -85,7 +51,7 @@ fn sign_word(action: Action) -> &'static str {
     }
 }
 
-fn title(change: &Change) -> String {
+pub(super) fn title(change: &Change) -> String {
     match &change.renamed_from {
         Some(before) => format!("{} (was {before})", change.id),
         None => change.id.to_string(),
@@ -107,7 +73,7 @@ fn arrow(field: &FieldChange) -> String {
     }
 }
 
-fn arrow_markdown(field: &FieldChange) -> String {
+pub(super) fn arrow_markdown(field: &FieldChange) -> String {
     match (&field.old, &field.new) {
         (Some(old), Some(new)) => format!("{} → {}", code(&short(old)), code(&short(new))),
         (None, Some(new)) => format!("set to {}", code(&short(new))),
@@ -122,15 +88,30 @@ fn short(value: &Value) -> String {
         Value::String(text) => text.replace('\n', "\\n"),
         other => other.to_string(),
     };
-    match text.char_indices().nth(MAX_VALUE) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
+    cut(&text)
+}
+
+/// Inline code of Markdown that shows a text as it is: nobody is mentioned in it and nothing is linked. It
+/// survives backticks; what would break the line or turn its direction is replaced.
+pub fn code(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain: String =
+        text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect();
+    let longest = plain.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    if plain.is_empty() {
+        "(empty)".to_owned()
+    } else if longest == 0 && !plain.starts_with(' ') {
+        format!("{fence}{plain}{fence}")
+    } else {
+        format!("{fence} {plain} {fence}")
     }
 }
 
-/// Inline code that survives backticks in the text.
-fn code(text: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest + 1);
-    if longest == 0 { format!("{fence}{text}{fence}") } else { format!("{fence} {text} {fence}") }
+/// A text cut to what a line takes.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }

@@ -1,115 +1,119 @@
-//! What a change risks: one function for whole objects, one for fields.
-
-use std::collections::BTreeSet;
+//! What a change risks, and why: for objects that come, go, and stay.
 
 use kiban_base::object::ObjectId;
 use serde_json::Value;
 
-use super::{Action, FieldChange, Risk};
-use crate::quantity;
+use super::context::Context;
+use super::{FieldChange, Reason, Risk, capacity, network, pods, rights, routes};
 
-/// Kinds with a pod template under `spec.template`.
-const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
-/// Kinds that make something reachable from outside the cluster.
-const ROUTES: [&str; 7] =
-    ["Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "Gateway", "UDPRoute"];
-/// Service types that listen beyond the cluster's network.
-const OUTSIDE: [&str; 2] = ["NodePort", "LoadBalancer"];
+/// Objects with which others go: what goes with them.
+const WITH: [(&str, &str, &str); 4] = [
+    ("", "Namespace", "goes away with everything in it"),
+    ("", "PersistentVolumeClaim", "goes away, and its data with it"),
+    ("", "PersistentVolume", "goes away"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "goes away with all objects of its kind"),
+];
 
-/// The risks of adding or removing an object.
-pub(super) fn of_object(id: &ObjectId, action: Action, object: &Value) -> BTreeSet<Risk> {
-    let kind = id.kind.as_str();
-    let mut risks = BTreeSet::new();
-    if action == Action::Removed {
-        risks.insert(Risk::Deletes);
-        if matches!(kind, "NetworkPolicy" | "AuthorizationPolicy" | "PeerAuthentication") {
-            risks.insert(Risk::OpensNetwork);
-        }
-        if matches!(kind, "HorizontalPodAutoscaler" | "PodDisruptionBudget") || WORKLOADS.contains(&kind) {
-            risks.insert(Risk::DropsCapacity);
-        }
-        return risks;
+/// Fields whose value decides that data goes when what holds it goes.
+const KEEPING: [(&str, &str); 3] = [
+    ("PersistentVolume", "/spec/persistentVolumeReclaimPolicy"),
+    ("StatefulSet", "/spec/persistentVolumeClaimRetentionPolicy/whenDeleted"),
+    ("StatefulSet", "/spec/persistentVolumeClaimRetentionPolicy/whenScaled"),
+];
+
+/// Why a new object is a risk.
+pub(super) fn of_added(id: &ObjectId, object: &Value, context: &Context<'_>) -> Vec<Reason> {
+    let mut reasons = routes::opened(id, &Value::Null, object);
+    if is_policy(id) {
+        reasons.extend(network::added(id, object, context));
     }
-    let outside = object.pointer("/spec/type").and_then(Value::as_str).is_some_and(|t| OUTSIDE.contains(&t));
-    if ROUTES.contains(&kind) || (kind == "Service" && outside) {
-        risks.insert(Risk::OpensNetwork);
+    if let Some(spec) = pods::spec(id, object) {
+        reasons.extend(pods::opened(&Value::Null, spec));
+        reasons.extend(pods::granted(&Value::Null, spec));
     }
-    if risks.is_empty() {
-        risks.insert(Risk::Other);
-    }
-    risks
+    reasons.extend(rights::granted(id, &Value::Null, object));
+    reasons
 }
 
-/// The risk of changing one field. A field of a pod template that also lowers its resources
-/// counts as a drop of capacity: the restart is plain from the object.
-pub(super) fn of_field(id: &ObjectId, change: &FieldChange) -> Risk {
-    let kind = id.kind.as_str();
-    if opens_network(kind, change) {
-        return Risk::OpensNetwork;
+/// Why an object that goes is a risk.
+pub(super) fn of_removed(id: &ObjectId, object: &Value, context: &Context<'_>) -> Vec<Reason> {
+    let row = WITH.iter().find(|(group, kind, _)| *group == id.group && *kind == id.kind);
+    let mut reasons = vec![Reason::new(Risk::Deletes, row.map_or("goes away", |(_, _, what)| *what), [])];
+    if is_policy(id) {
+        reasons.extend(network::removed(id, object, context));
     }
-    if drops_capacity(kind, change) {
-        return Risk::DropsCapacity;
+    if matches!(id.kind.as_str(), "AuthorizationPolicy" | "PeerAuthentication" | "RequestAuthentication") {
+        reasons.push(Reason::new(Risk::OpensNetwork, "no longer restricts who is let in", []));
     }
-    if WORKLOADS.contains(&kind) && change.path.starts_with(&["spec", "template"]) {
-        return Risk::RestartsPods;
-    }
-    Risk::Other
-}
-
-fn opens_network(kind: &str, change: &FieldChange) -> bool {
-    let path = &change.path;
-    match kind {
-        "NetworkPolicy" => {
-            let rules = path.starts_with(&["spec", "ingress"]) || path.starts_with(&["spec", "egress"]);
-            let types = path.starts_with(&["spec", "policyTypes"]);
-            let selector = path.starts_with(&["spec", "podSelector"]);
-            // A rule that gains a peer or a port opens; one that loses its last restriction
-            // (`from`, `to`, `ports` gone) opens even more.
-            let restriction_lost = change.new.is_none()
-                && (path.ends_with(&["from"]) || path.ends_with(&["to"]) || path.ends_with(&["ports"]));
-            (rules && (change.new.is_some() || restriction_lost))
-                || (types && change.new.is_none())
-                || selector
+    reasons.extend(rights::unforbidden(id));
+    let lost = match (id.group.as_str(), id.kind.as_str()) {
+        ("autoscaling", "HorizontalPodAutoscaler") | (_, "ScaledObject") => {
+            Some("no longer scales its workload")
         }
-        "Service" => {
-            let outside =
-                |v: &Option<Value>| v.as_ref().and_then(Value::as_str).is_some_and(|t| OUTSIDE.contains(&t));
-            (path.ends_with(&["type"]) && outside(&change.new) && !outside(&change.old))
-                || (path.ends_with(&["nodePort"]) && change.old.is_none())
-                || (path.has("loadBalancerSourceRanges") && (change.new.is_none() || change.old.is_none()))
-        }
-        _ if ROUTES.contains(&kind) => {
-            let hosts =
-                path.has("hostnames") || path.has("host") || path.has("rules") || path.has("listeners");
-            hosts && change.new.is_some() && change.old.is_none()
-        }
-        _ => path.ends_with(&["hostNetwork"]) || path.ends_with(&["hostPort"]),
-    }
-}
-
-fn drops_capacity(kind: &str, change: &FieldChange) -> bool {
-    let path = &change.path;
-    let lower = match (&change.old, &change.new) {
-        (Some(old), Some(new)) => quantity::is_less(new, old),
+        ("policy", "PodDisruptionBudget") => Some("lets a drain take all pods away"),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => Some("its pods go away"),
         _ => None,
     };
-    match kind {
-        "HorizontalPodAutoscaler" => {
-            (path.ends_with(&["minReplicas"]) || path.ends_with(&["maxReplicas"])) && lower == Some(true)
-        }
-        "PodDisruptionBudget" => {
-            let more_unavailable = path.ends_with(&["maxUnavailable"]) && lower != Some(true);
-            let less_available = path.ends_with(&["minAvailable"]) && lower != Some(false);
-            more_unavailable || less_available
-        }
-        _ if WORKLOADS.contains(&kind) => {
-            let replicas = path.starts_with(&["spec", "replicas"]) && (lower == Some(true));
-            let resources = path.has("resources")
-                && (lower == Some(true) || (path.has("requests") && change.new.is_none()));
-            let rollout = path.ends_with(&["rollingUpdate", "maxUnavailable"]) && lower != Some(true);
-            replicas || resources || rollout
-        }
-        "ResourceQuota" | "LimitRange" => lower == Some(true),
-        _ => false,
+    reasons.extend(lost.map(|what| Reason::new(Risk::DropsCapacity, what, [])));
+    reasons
+}
+
+/// Why a change of an object is a risk.
+pub(super) fn of_changed(
+    id: &ObjectId,
+    before: &Value,
+    after: &Value,
+    fields: &[FieldChange],
+    context: &Context<'_>,
+) -> Vec<Reason> {
+    let mut reasons = deleted(id, before, after, fields);
+    reasons.extend(routes::opened(id, before, after));
+    if is_policy(id) {
+        reasons.extend(network::changed(id, before, after, context));
     }
+    reasons.extend(network::mesh(id, before, after, fields));
+    reasons.extend(rights::granted(id, before, after));
+    reasons.extend(capacity::dropped(id, before, after, fields, context));
+    if let (Some(was), Some(is)) = (pods::spec(id, before), pods::spec(id, after)) {
+        reasons.extend(pods::opened(was, is));
+        reasons.extend(pods::granted(was, is));
+        reasons.extend(pods::lowered(was, is));
+    }
+    reasons.extend(pods::restarts(id, after, fields));
+    reasons
+}
+
+fn is_policy(id: &ObjectId) -> bool {
+    id.kind == "NetworkPolicy" && matches!(id.group.as_str(), "networking.k8s.io" | "extensions")
+}
+
+/// What goes although the object stays: keys, versions of a kind, data that was kept.
+fn deleted(id: &ObjectId, before: &Value, after: &Value, fields: &[FieldChange]) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut say =
+        |what: &'static str, about: Vec<String>| reasons.extend(Reason::of(Risk::Deletes, what, about));
+    if matches!((id.group.as_str(), id.kind.as_str()), ("", "ConfigMap" | "Secret")) {
+        let is_data = |f: &&FieldChange| {
+            ["data", "binaryData", "stringData"].iter().any(|key| f.path.starts_with(&[key]))
+        };
+        let gone = fields.iter().filter(is_data).filter(|f| f.new.is_none());
+        say("loses keys", gone.map(|f| f.path.to_string()).collect());
+    }
+    if id.kind == "CustomResourceDefinition" {
+        let versions = |of: &Value| -> Vec<String> {
+            let list = of.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+            list.filter(|v| v["served"] == true)
+                .filter_map(|v| v["name"].as_str().map(str::to_owned))
+                .collect()
+        };
+        let now = versions(after);
+        say("no longer serves", versions(before).into_iter().filter(|v| !now.contains(v)).collect());
+    }
+    for (kind, path) in KEEPING {
+        let deletes = |of: &Value| of.pointer(path).and_then(Value::as_str) == Some("Delete");
+        if id.kind == kind && deletes(after) && !deletes(before) {
+            say("no longer keeps data", vec![path.trim_start_matches('/').replace('/', ".")]);
+        }
+    }
+    reasons
 }

@@ -59,7 +59,7 @@ fn a_field_of_a_pod_template_restarts_pods_and_items_go_by_name() {
 #[test]
 fn lower_requests_drop_capacity_and_higher_ones_do_not() {
     let risk = |a: &str, b: &str| risks(&objects(&[deployment("a:1", a)], &[deployment("a:1", b)]));
-    assert_eq!(risk("1Gi", "512Mi"), BTreeSet::from([Risk::DropsCapacity]));
+    assert_eq!(risk("1Gi", "512Mi"), BTreeSet::from([Risk::DropsCapacity, Risk::RestartsPods]));
     assert_eq!(risk("512Mi", "1Gi"), BTreeSet::from([Risk::RestartsPods]));
 }
 
@@ -117,12 +117,81 @@ fn markdown_puts_the_most_alarming_first_and_survives_backticks() {
     let changes = objects(&[deployment("a:1", "1Gi"), hpa(1, 2)], &[deployment("a:`2`", "1Gi")]);
     let page = markdown(&changes);
     let at = |needle: &str| page.find(needle).unwrap_or_else(|| panic!("{needle} in {page}"));
-    assert!(at("#### Remove horizontalpodautoscaler.autoscaling/") < at("#### Change deployment.apps/"));
-    assert!(page.contains("`` a:`2` ``"), "{page}");
+    assert!(at("#### Deletes (1)") < at("#### Restarts pods (1)"));
     assert!(
-        page.contains("| deletes | `horizontalpodautoscaler.autoscaling/orders in checkout-prod` |"),
+        page.contains("- `horizontalpodautoscaler.autoscaling/orders in checkout-prod`: goes away"),
         "{page}"
     );
+    let fields = fields(&changes, 10_000);
+    assert!(fields.contains("`` a:`2` ``"), "{fields}");
+    assert!(fields.find("Remove").unwrap() < fields.find("Change").unwrap(), "{fields}");
+}
+
+#[test]
+fn what_has_no_room_is_counted_and_headings_stay() {
+    let configs: Vec<Value> = (0..500).map(|n| config(&format!("{n:010x}"), "info")).collect();
+    let mut before = configs.clone();
+    before.push(hpa(3, 9));
+    let changes = objects(&before, &[hpa(2, 9)]);
+    let page = grouped(&changes, 4000);
+    assert!(page.len() < 4400, "{}", page.len());
+    assert!(page.contains("#### Deletes (500)") && page.contains("#### Drops capacity (1)"), "{page}");
+    let shown = page.matches("goes away").count();
+    assert!(page.contains(&format!("and {} more, for which there is no room here", 500 - shown)), "{page}");
+    assert_eq!(summary(&changes), "0 added, 1 changed, 500 removed: deletes (500), drops capacity (1)");
+}
+
+#[test]
+fn code_shows_a_text_and_nothing_of_it_works() {
+    for (text, expect) in [
+        ("plain", "`plain`"),
+        ("@team #1", "`@team #1`"),
+        ("a`b", "`` a`b ``"),
+        ("```", "```` ``` ````"),
+        ("two\nlines", "`two\u{fffd}lines`"),
+        ("turned \u{202e}round", "`turned \u{fffd}round`"),
+        ("", "(empty)"),
+    ] {
+        assert_eq!(code(text), expect);
+    }
+}
+
+#[test]
+fn what_a_secret_holds_is_not_shown() {
+    let secret = |token: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders"}, "data": {"token": token}});
+    let changes = objects(&[secret("b2xk")], &[secret("bmV3")]);
+    let shown = format!("{}{}{}", text(&changes), markdown(&changes), fields(&changes, 10_000));
+    assert!(shown.contains("*** (before)") && shown.contains("data.token"), "{shown}");
+    assert!(!shown.contains("b2xk") && !shown.contains("bmV3"), "{shown}");
+}
+
+#[test]
+fn pods_that_are_replaced_are_counted_as_the_autoscaler_keeps_them() {
+    let scaled = |image: &str| {
+        let mut autoscaler = hpa(4, 9);
+        autoscaler["spec"]["scaleTargetRef"] = json!({"kind": "Deployment", "name": "orders"});
+        [deployment(image, "1Gi"), autoscaler]
+    };
+    let changes = objects(&scaled("a:1"), &scaled("a:2"));
+    assert_eq!(blast(&changes), Blast { workloads: 1, pods: 4, every_node: false });
+}
+
+#[test]
+fn manifests_that_are_no_manifests_do_no_harm() {
+    let odd = [
+        json!(null),
+        json!({"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "a"},
+            "spec": {"ingress": [{"from": [{"ipBlock": {"cidr": "::/999", "except": [1]}}, 7], "ports": ["x"]}]}}),
+        json!({"kind": "Role", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "a"}, "rules": 5}),
+        json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "a"}, "spec": {"template": []}}),
+        json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a"}, "spec": {"type": 1, "ports": {}}}),
+    ];
+    for a in &odd {
+        for b in &odd {
+            let changes = objects([a], [b]);
+            let _ = (grouped(&changes, 100), fields(&changes, 100), text(&changes));
+        }
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
