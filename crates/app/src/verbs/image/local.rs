@@ -44,6 +44,12 @@ fn change(set: &Set) -> anyhow::Result<()> {
         bail!("{:?} is no NAME=IMAGE; files and folders are given by -f", folder.display().to_string());
     }
     let asks: Vec<Ask> = asked.named.into_iter().chain(asked.built).collect();
+    if asks.len() > 1 && asks.iter().any(|ask| ask.name == "*") {
+        // As kubectl says it.
+        bail!(
+            "all containers are already specified by *, but saw more than one container_name=container_image pairs"
+        );
+    }
     let texts = read_all(&set.filename)?;
     let outcomes = set_all(&texts, &asks)?;
     let missing = missing(&asks, &outcomes);
