@@ -162,9 +162,7 @@ impl Registries {
                     return Ok(answer);
                 }
                 // A server of this machine that speaks no TLS: from now on without.
-                Err(ClientError::Tls { .. } | ClientError::Broken { .. })
-                    if secure && is_loopback(&place.api) && !self.is_known(&place.api) =>
-                {
+                Err(error) if secure && speaks_none(&error) && self.may_be_plain(&place.api) => {
                     self.learn(&place.api, false);
                 }
                 // The client itself asks again where no answer came; what broke off within the body is asked for here.
@@ -216,8 +214,10 @@ impl Registries {
         schemes.get(host).copied().unwrap_or(true)
     }
 
-    fn is_known(&self, host: &str) -> bool {
-        self.0.schemes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains_key(host)
+    /// Whether a host may turn out to speak no TLS: one of this machine that has not spoken it before.
+    fn may_be_plain(&self, host: &str) -> bool {
+        let schemes = self.0.schemes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        is_loopback(host) && !schemes.contains_key(host)
     }
 
     fn learn(&self, host: &str, secure: bool) {
@@ -225,6 +225,15 @@ impl Registries {
             let mut schemes = self.0.schemes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             schemes.insert(host.to_owned(), secure);
         }
+    }
+}
+
+/// Whether an answer to TLS is none: not that of a server whose certificate is not trusted.
+fn speaks_none(error: &ClientError) -> bool {
+    match error {
+        ClientError::Tls { cause, .. } => !cause.contains("invalid peer certificate"),
+        ClientError::Broken { .. } => true,
+        _ => false,
     }
 }
 

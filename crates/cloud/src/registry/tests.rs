@@ -145,3 +145,29 @@ async fn docker_hub_answers_elsewhere_and_short_names_are_its_librarys() {
     let error = resolve(&registries, "team/app:1", &[]).await.unwrap_err().to_string();
     assert!(error.contains("cannot connect to https://registry-1.docker.io"), "{error}");
 }
+
+#[tokio::test]
+async fn hosts_of_this_machine_may_speak_no_tls_and_others_only_where_that_is_said() {
+    let net = || {
+        let (here, there) = (images(), images());
+        Net::new()
+            .host("localhost", move |asked, _| here.answer(asked))
+            .host("r.example", move |asked, _| there.answer(asked))
+    };
+    let plain = net();
+    let registries = plain.registries(Keychain::new());
+    for _ in 0..2 {
+        resolve(&registries, "localhost:5000/team/app:1.0", &[]).await.unwrap();
+    }
+    // One that speaks TLS and cannot prove its name is not asked without.
+    let proves_another = net();
+    let error = proves_another.resolve("localhost/team/app:1.0", &[]).await.unwrap_err().to_string();
+    assert!(error.contains("no trusted TLS connection to https://localhost"), "{error}");
+    assert!(proves_another.seen("localhost").is_empty());
+    let elsewhere = net();
+    let error = elsewhere.resolve("r.example:5000/team/app:1.0", &[]).await.unwrap_err().to_string();
+    assert!(error.contains("no trusted TLS connection to https://r.example:5000"), "{error}");
+    let options = Options { insecure: ["r.example:5000".to_owned()].into(), ..Options::default() };
+    let registries = Registries::new(elsewhere.client(true), Arc::new(net::At), Keychain::new(), options);
+    resolve(&registries, "r.example:5000/team/app:1.0", &[]).await.unwrap();
+}

@@ -200,6 +200,10 @@ async fn read(host: &str, stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
+        if head == [0x16] {
+            // A TLS handshake, where plain HTTP is spoken.
+            return None;
+        }
     }
     let text = String::from_utf8(head).unwrap();
     let mut lines = text.lines();
