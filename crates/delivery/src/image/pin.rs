@@ -149,6 +149,9 @@ fn key(repository: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     const OLD: &str = "sha256:a7af5bd5cdc5666f987d8876de5b76901734c0cbf35d28ba4e40ad9f313c1a8f";
@@ -185,6 +188,63 @@ mod tests {
         let image = Reference::parse(&format!("r.example/a@{NEW}")).unwrap();
         let file = new_file(&Pin::of("r.example/a", &image).unwrap());
         assert_eq!(file, format!("apiVersion: kiban.dev/v1\nkind: Pin\nimages:\n  r.example/a: {NEW}\n"));
+    }
+
+    /// A line of a pin that nobody asks to change.
+    fn other() -> impl Strategy<Value = String> {
+        let name =
+            select(vec!["r.example/b", "'r.example/c'", "\"r.example/ab\"", "r.example:5000/a", "nginx"]);
+        let comment = select(vec!["", " # r.example/a", "   # ü: 1"]);
+        (name, comment, any::<bool>()).prop_map(|(name, comment, long)| {
+            if long {
+                format!("  {name}:{comment}\n    tag: '1'\n    digest: {OLD}\n")
+            } else {
+                format!("  {name}: {OLD}{comment}\n")
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_but_the_value_and_its_comment_is_kept(
+            before in prop::collection::vec(other(), 0..3),
+            after in prop::collection::vec(other(), 0..3),
+            quote in select(vec!["", "'", "\""]),
+            key in select(vec!["r.example/a", "'r.example/a'", "\"r.example/a\""]),
+            gap in " {1,3}",
+            comment in select(vec![None, Some("1.0"), Some("é (old)")]),
+            head in "(# é\n|---\n|\n){0,2}",
+            crlf: bool,
+            bom: bool,
+        ) {
+            let document = |value: &str, comment: Option<&str>| {
+                let comment = comment.map(|c| format!(" # {c}")).unwrap_or_default();
+                let mut unique: Vec<String> = Vec::new();
+                for line in &before {
+                    unique.push(line.replacen("r.example/", &format!("r.example/x{}-", unique.len()), 1));
+                }
+                let mut text = format!(
+                    "{head}apiVersion: kiban.dev/v1\nkind: Pin # ours\nimages: # all\n{}  {key}:{gap}{quote}{value}{quote}{comment}\n",
+                    unique.concat()
+                );
+                for (at, line) in after.iter().enumerate() {
+                    text.push_str(&line.replacen("r.example/", &format!("r.example/y{at}-"), 1));
+                }
+                if crlf {
+                    text = text.replace('\n', "\r\n");
+                }
+                if bom {
+                    text.insert(0, '\u{feff}');
+                }
+                text
+            };
+            let old = document(OLD, comment);
+            prop_assume!(scalars("p.yaml", &old).is_ok_and(|s| s.places.iter().all(|p| p.document == 0)));
+            let tagged = set_in(&old, &format!("r.example/a:2.0@{NEW}"));
+            prop_assert_eq!(&tagged, &document(NEW, Some("2.0")));
+            prop_assert_eq!(set_in(&old, &format!("r.example/a@{NEW}")), document(NEW, None));
+            prop_assert_eq!(set_in(&tagged, &format!("r.example/a:2.0@{NEW}")), tagged);
+        }
     }
 
     #[test]
