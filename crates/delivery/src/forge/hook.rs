@@ -17,8 +17,9 @@ use serde_json::Value;
 
 use super::Kind;
 
-/// The largest body of a webhook that is read, in bytes: GitHub sends 25 MB at most, and what wakes needs none of it.
-pub const MAX_BODY: usize = 1 << 20;
+/// The largest body of a webhook that is taken, in bytes. GitHub sends up to 25 MB; what is larger than this is
+/// found by the next look at the branch.
+pub const MAX_BODY: usize = 4 << 20;
 
 /// Deliveries that are remembered.
 const REMEMBERED: usize = 4_096;

@@ -36,6 +36,8 @@ impl Plain {
 /// has a key.
 async fn push(source: &Source, change: &Change) -> Result<Made, ForgeError> {
     let what = || format!("push to the branch {} of {}", change.branch, source.name());
+    // What it is made upon must be here; nothing is asked where it is.
+    source.at(&change.base.to_string()).await?;
     match source.push(change.clone()).await? {
         None => Ok(Made::Nothing),
         Some((id, Pushed::Done)) => Ok(Made::Commit { id, clean: true }),

@@ -5,6 +5,7 @@ mod github;
 mod limits;
 mod openapi;
 mod others;
+mod plain;
 
 use std::sync::Arc;
 
