@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
 use kiban_base::clock::Clock;
 use kiban_git::{Credential, SshKey};
 use kiban_kube::apply::{Options, ServiceAccount};
 use kiban_kube::cache::{Cache, Interest};
 use kiban_kube::client::Cluster;
 use kiban_kube::object::Gvk;
+use kiban_model::text::Name;
 use kiban_runtime::BoxFuture;
+use kiban_runtime::client::{Client, Options as ClientOptions, Tcp};
 use kiban_runtime::component::{Built, Component, Context, Failure, Permission};
 use kiban_runtime::metrics::CounterVec;
 use kiban_runtime::readiness::Readiness;
+use kiban_runtime::route::{Answer, Answers, Asked, Class, Route};
 use kiban_runtime::shutdown::{self, Shutdown, Trigger};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -23,6 +27,8 @@ use tokio::task::JoinSet;
 
 use crate::config::{DeliverySection, RepositorySection};
 use crate::environment::{Accounts, Environment};
+use crate::forge::Forge;
+use crate::forge::hook::{Event, HookError, MAX_BODY};
 use crate::known;
 use crate::layout::{self, PlainFolder};
 use crate::notify::{Notifier, Threads};
@@ -43,7 +49,17 @@ const ALL_METRICS: &[&str] = &[
     METRICS[4],
     METRICS[5],
     "kiban_delivery_notifications_total",
+    HOOKS_METRIC,
 ];
+
+/// Where a forge's webhooks are taken.
+const HOOKS: &str = "/hooks/{forge}";
+
+/// How many webhooks came, and what became of them.
+const HOOKS_METRIC: &str = "kiban_delivery_webhooks_total";
+
+/// Forges by name.
+type Forges = BTreeMap<Name, Arc<dyn Forge>>;
 
 /// The reconciler.
 pub struct Delivery {
@@ -81,6 +97,62 @@ impl Delivery {
     /// How far its rollouts have come.
     pub fn threads(&self) -> Threads {
         self.threads.clone()
+    }
+
+    /// Whoever is told: those of the configuration, and those that were given.
+    fn notifiers(&self, context: &Context, client: &Client) -> Vec<Arc<dyn Notifier>> {
+        let built = self.section.notify.iter().filter_map(|(name, section)| {
+            section.build(name, client.clone(), Arc::clone(&context.clock), context.data.as_deref())
+        });
+        self.notifiers.iter().cloned().chain(built).collect()
+    }
+
+    /// The forges of the configuration.
+    fn forges(&self, context: &Context, client: &Client) -> Forges {
+        let built = self.section.forges.iter().filter_map(|(name, section)| {
+            Some((name.clone(), section.build(client.clone(), Arc::clone(&context.clock))?))
+        });
+        built.collect()
+    }
+
+    /// Takes webhooks. They only wake a look at the branches: what they say is not believed.
+    fn hooks(&self, context: &Context) -> Result<impl Fn(Asked) -> Answer + use<>, Failure> {
+        let mut all = BTreeMap::new();
+        for (name, section) in &self.section.forges {
+            let taken = section
+                .hooks()
+                .map_err(|why| Failure::new(format!("delivery.forges.{name}.webhookSecret: {why}")))?;
+            all.extend(taken.map(|taken| (name.to_string(), taken)));
+        }
+        let count = context.metrics.counter_vec(
+            HOOKS_METRIC,
+            "Webhooks of forges, by what became of them.",
+            &["result"],
+        );
+        let (wake, clock) = (Arc::clone(&self.wake), Arc::clone(&context.clock));
+        Ok(move |asked: Asked| {
+            let Some(hooks) = all.get(asked.param("forge")) else {
+                return Answer::error(
+                    StatusCode::NOT_FOUND,
+                    "no forge of this name has a secret for webhooks",
+                );
+            };
+            let (result, answer) = match hooks.take(&asked.headers, &asked.body, clock.now()) {
+                Ok(Event::Push { .. }) => {
+                    wake.notify_waiters();
+                    let words = "looking at the branches\n";
+                    ("taken", Answer::of(StatusCode::ACCEPTED, "text/plain; charset=utf-8", words))
+                }
+                Ok(_) => ("other", Answer::text("nothing to do\n")),
+                Err(why @ HookError::Seen) => ("again", Answer::error(StatusCode::OK, &why.to_string())),
+                Err(why @ HookError::Unreadable) => {
+                    ("refused", Answer::error(StatusCode::BAD_REQUEST, &why.to_string()))
+                }
+                Err(why) => ("refused", Answer::error(StatusCode::UNAUTHORIZED, &why.to_string())),
+            };
+            count.with(&[result]).inc();
+            answer
+        })
     }
 
     /// What makes it look at all branches at once.
@@ -156,6 +228,11 @@ impl Component for Delivery {
         all
     }
 
+    fn routes(&self) -> Vec<Route> {
+        let about = "a forge says that something was pushed: branches are looked at now";
+        vec![Route::post(HOOKS, Class::Webhook, about).max_body(MAX_BODY as u64)]
+    }
+
     fn watches(&self) -> Vec<Cow<'static, str>> {
         vec!["v1 ConfigMap".into(), "v1 Pod".into()]
     }
@@ -180,6 +257,8 @@ impl Component for Delivery {
             *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
             let threads = self.threads.clone();
             let pods = Pods::default();
+            let options = ClientOptions { seed: context.seed, ..ClientOptions::default() };
+            let client = Client::new(options, Arc::new(Tcp), Arc::clone(&context.clock))?;
             let server = Server {
                 rollouts: Rollouts {
                     cluster: cluster.clone(),
@@ -201,10 +280,12 @@ impl Component for Delivery {
                 data: context.data.clone(),
                 figures: Figures::new(&context.metrics),
                 readiness: context.readiness.clone(),
-                notifiers: self.notifiers.clone(),
+                notifiers: self.notifiers(context, &client),
+                forges: self.forges(context, &client),
                 wake: Arc::clone(&self.wake),
             };
-            Ok(Built::new(move |shutdown| server.run(shutdown)))
+            let hooks = self.hooks(context)?;
+            Ok(Built::new(move |shutdown| server.run(shutdown)).route(HOOKS, hooks))
         })
     }
 }
@@ -225,6 +306,7 @@ struct Server {
     figures: Figures,
     readiness: Readiness,
     notifiers: Vec<Arc<dyn Notifier>>,
+    forges: Forges,
     wake: Arc<Notify>,
 }
 
@@ -377,6 +459,9 @@ impl Server {
     ) {
         let mut environment = Environment::new(source, &env, &branch, Arc::clone(&self.clock));
         environment.author = (section.author.name.clone(), section.author.email.clone());
+        if let Some(forge) = section.forge.as_ref().and_then(|name| self.forges.get(name)) {
+            environment.forge = section.path_on_forge().ok().map(|repo| (Arc::clone(forge), repo));
+        }
         environment.accounts = Accounts {
             app: self.section.deployer.as_ref().map(|name| name.to_string()),
             platform: self.section.platform_deployer.as_ref().map(|account| ServiceAccount {

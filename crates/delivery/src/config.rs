@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration as StdDuration;
 
+use kiban_model::problem::did_you_mean;
 use kiban_model::text::{Duration, Name, ObjectName};
 use kiban_runtime::config::{Complaint, FilePath, Replaced};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::{forge, notify};
 
 /// Which repositories are followed, and as whom objects are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +19,10 @@ use serde::{Deserialize, Serialize};
 pub struct DeliverySection {
     /// The manifest repositories, by a name of your own.
     pub repositories: BTreeMap<Name, RepositorySection>,
+    /// The forges that repositories choose among, by a name of your own.
+    pub forges: forge::Sections,
+    /// Who is told of rollouts, by a name of your own.
+    pub notify: notify::config::Sections,
     /// The service account of each app's namespace that its objects are written as; none unless said: then
     /// Kiban's own rights decide. `deployer` in `platform.yaml` renders it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +44,8 @@ impl Default for DeliverySection {
     fn default() -> Self {
         Self {
             repositories: BTreeMap::new(),
+            forges: forge::Sections::new(),
+            notify: notify::config::Sections::new(),
             deployer: None,
             platform_deployer: None,
             skip_missing_kinds: false,
@@ -62,6 +71,13 @@ pub struct RepositorySection {
     /// A file with certificates that are trusted for it besides the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<FilePath>,
+    /// The forge that it lives on, one of `forges`: reverts that want a review become pull requests there, and its
+    /// webhooks are taken at `/hooks/<forge>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<Name>,
+    /// Its path on the forge, `owner/name`; that of `url` unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge_path: Option<String>,
     /// How often it is asked for new commits.
     #[serde(default = "poll")]
     pub poll: Duration,
@@ -84,6 +100,16 @@ pub struct RepositorySection {
 }
 
 impl RepositorySection {
+    /// The repository's path on its forge.
+    ///
+    /// # Errors
+    /// In words, where neither `forgePath` nor `url` tells it.
+    pub fn path_on_forge(&self) -> Result<forge::Repo, String> {
+        let of_url = || Some(self.url.split_once("://")?.1.split_once('/')?.1.trim_matches('/'));
+        let path = self.forge_path.as_deref().or_else(of_url).unwrap_or_default();
+        forge::Repo::new(path)
+    }
+
     /// The repository at an address, with everything else as it is unless said.
     pub fn at(url: String) -> Self {
         Self {
@@ -91,6 +117,8 @@ impl RepositorySection {
             token_file: None,
             user: None,
             ca_file: None,
+            forge: None,
+            forge_path: None,
             poll: poll(),
             environments: Vec::new(),
             folders: Vec::new(),
@@ -159,8 +187,23 @@ impl DeliverySection {
         if self.concurrency == 0 {
             all.push(Complaint::new("delivery.concurrency", "with none at a time nothing is deployed"));
         }
+        for (name, forge) in &self.forges {
+            all.extend(forge.check(&format!("delivery.forges.{name}")));
+        }
+        for (name, notify) in &self.notify {
+            all.extend(notify.check(&format!("delivery.notify.{name}")));
+        }
         for (name, repository) in &self.repositories {
             let at = |key: &str| format!("delivery.repositories.{name}.{key}");
+            if let Some(forge) = repository.forge.as_ref().filter(|forge| !self.forges.contains_key(*forge)) {
+                let known: Vec<&str> = self.forges.keys().map(|name| name.as_str()).collect();
+                let hint = did_you_mean(forge, known.iter().copied());
+                let words =
+                    format!("no forge is called {:?}; there are {}{hint}", forge.as_str(), known.join(", "));
+                all.push(Complaint::new(&at("forge"), words));
+            } else if let (Some(_), Err(why)) = (&repository.forge, repository.path_on_forge()) {
+                all.push(Complaint::new(&at("forgePath"), why));
+            }
             if let Err(error) = kiban_git::Address::parse(&repository.url, repository.insecure) {
                 all.push(Complaint::new(&at("url"), error.to_string()));
             }

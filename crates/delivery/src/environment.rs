@@ -12,6 +12,7 @@ use kiban_runtime::BoxFuture;
 use tokio::sync::watch;
 
 use crate::content::Content;
+use crate::forge::{self, Forge, mentionless};
 use crate::layout::{self, Loaded, PLATFORM, PlainFolder, Settings, Unit};
 use crate::revert;
 use crate::rollout::{Repository, Revert};
@@ -96,6 +97,8 @@ pub struct Environment {
     pub plain: Vec<PlainFolder>,
     /// As whom objects are written.
     pub accounts: Accounts,
+    /// Where its pull requests live, and under which name; without, a revert that wants a review is a branch alone.
+    pub forge: Option<(Arc<dyn Forge>, forge::Repo)>,
     /// Who makes commits: name and e-mail address.
     pub author: (String, String),
     /// The time.
@@ -121,6 +124,7 @@ impl Environment {
             branch: branch.to_owned(),
             plain: Vec::new(),
             accounts: Accounts::default(),
+            forge: None,
             author: ("Kiban".into(), "kiban@localhost".into()),
             clock,
             drift: watch::Sender::new(None),
@@ -189,11 +193,10 @@ impl Environment {
                 None => return Ok("the repository asks for it already".into()),
                 Some((id, Pushed::Done)) => {
                     let short: String = id.to_string().chars().take(12).collect();
-                    return Ok(if is_direct {
-                        format!("its change was taken back by {short} on {branch}")
-                    } else {
-                        format!("{short} on branch {branch} takes its change back: merge it, or fix forward")
-                    });
+                    if is_direct {
+                        return Ok(format!("its change was taken back by {short} on {branch}"));
+                    }
+                    return Ok(self.propose(&wanted, &branch, &short).await);
                 }
                 Some((_, Pushed::Raced { .. })) => {}
                 Some((_, Pushed::Rejected { reason, words })) => {
@@ -204,6 +207,28 @@ impl Environment {
             }
         }
         Err(format!("others were faster {RACES} times in a row"))
+    }
+
+    /// Opens a pull request for a revert, where there is a forge. Says what there is to be merged.
+    async fn propose(&self, wanted: &Revert<'_>, branch: &str, commit: &str) -> String {
+        let by_hand = format!("{commit} on branch {branch} takes its change back: merge it, or fix forward");
+        let Some((forge, repo)) = self.forge.as_ref().filter(|(forge, _)| forge.can().pulls) else {
+            return by_hand;
+        };
+        let text = message(wanted, &self.env);
+        let (title, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let quoted: Vec<String> = body.lines().map(mentionless).collect();
+        let proposal = forge::Proposal {
+            head: branch.to_owned(),
+            base: self.branch.clone(),
+            title: title.to_owned(),
+            body: quoted.join("\n"),
+            labels: vec!["kiban".into()],
+        };
+        match forge.open(repo, &proposal).await {
+            Ok(pull) => format!("{} takes its change back: merge it, or fix forward", pull.url),
+            Err(error) => format!("{by_hand} (no pull request: {error})"),
+        }
     }
 
     async fn tip_of(&self, branch: &str) -> Result<Option<Oid>, String> {
@@ -268,7 +293,9 @@ impl Ancestry for Environment {
             }
             match (newer, self.source.is_ancestor(wanted, applied).await) {
                 (_, Ok(Yes)) => Order::Older,
-                (Ok(No), Ok(No)) => Order::Diverged,
+                // Not in the history of what is wanted: whatever it is, it is not gone past. A branch that was
+                // moved back may leave nothing behind to ask about.
+                (Ok(No), _) => Order::Diverged,
                 _ => Order::Unknown,
             }
         })

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kiban_git::http::Client;
 use kiban_git::{
-    Address, Ancestry, Cancel, Commit, Credential, Depth, Edit, Fetch, Limits, Local, Log, NewCommit, Oid,
-    Push, Pushed, Remote, SshKey, Store, Task, Want, Who,
+    Address, Ancestry, Cancel, Commit, Credential, Depth, Edit, Fetch, Hold, Limits, Local, Log, NewCommit,
+    Oid, Push, Pushed, Remote, SshKey, Store, Task, Tidy, Want, Who,
 };
 use tokio::runtime::Handle;
 
@@ -65,6 +65,8 @@ pub struct Head {
     pub content: Arc<GitContent>,
     /// The commit itself.
     pub commit: Commit,
+    /// Keeps what it holds while the store is tidied.
+    _hold: Hold,
 }
 
 impl Head {
@@ -218,7 +220,12 @@ impl Source {
                 into: Some(format!("refs/heads/{branch}")),
             };
             let fetched = inner.remote.fetch(&inner.store, &fetch, task)?;
-            inner.head(fetched.commit)
+            let head = inner.head(fetched.commit)?;
+            // What nobody looks at any more goes, once it is much.
+            if let Some(tidied) = inner.store.tidy(Tidy::default(), task)? {
+                tracing::info!(repository = inner.name, ?tidied, "the store was tidied");
+            }
+            Ok(head)
         })
         .await
     }
@@ -371,7 +378,7 @@ impl Inner {
         }
         let commit = self.store.objects().commit(id)?;
         let content = Arc::new(GitContent::new(Place::Store(Arc::clone(&self.store)), id));
-        let head = Head { content, commit };
+        let head = Head { content, commit, _hold: self.store.hold(id) };
         let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         heads.push_front(head.clone());
         heads.truncate(REMEMBERED);

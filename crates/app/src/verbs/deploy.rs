@@ -155,7 +155,7 @@ async fn open(arguments: &Arguments) -> anyhow::Result<(Environment, Head)> {
     let is_address = arguments.repo.contains("://");
     let source = if is_address {
         let credential =
-            arguments.token_file.as_deref().map(|p| kiban_delivery::source::credential(p)).transpose()?;
+            arguments.token_file.as_deref().map(kiban_delivery::source::credential).transpose()?;
         let ca =
             arguments.ca_file.as_ref().map(std::fs::read).transpose().context("cannot read --ca-file")?;
         let access = Access { credential, ca, ..Access::default() };

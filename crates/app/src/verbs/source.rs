@@ -81,18 +81,10 @@ pub fn render_for(repo: &Repo, env: &str, apps: &[String]) -> Result<Rendered, E
     Ok(rendered)
 }
 
-/// Reads a repository and renders an environment of it.
+/// Reads a repository and renders an environment of it for `apps`; for all, where none is named.
 ///
 /// # Errors
 /// As [`Source::load`] and [`render`].
-pub fn render_dir(source: &Source, env: &str) -> Result<Rendered, Exit> {
-    render_dir_apps(source, env, &[])
-}
-
-/// As [`render_dir`], for `apps`.
-///
-/// # Errors
-/// As [`render_dir`].
 pub fn render_dir_apps(source: &Source, env: &str, apps: &[String]) -> Result<Rendered, Exit> {
     render_for(&source.load()?, env, apps)
 }
