@@ -27,7 +27,7 @@ fn is_survived(at: usize) -> bool {
             else {
                 return false;
             };
-            let is_back = world.tip().is_some_and(|tip| tip.to_string() == revision.commit);
+            let is_back = world.tip().map(|tip| tip.to_string()).as_deref() == Some(revision.commit.as_str());
             is_back && told.verdict == "good" && told.commit == revision.commit && revision.commit != first
         };
         let died = || world.front.writes() >= at;

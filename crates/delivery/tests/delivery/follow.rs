@@ -137,3 +137,28 @@ fn a_newer_commit_takes_the_place_of_one_that_is_under_way() {
         server.stop().await;
     });
 }
+
+#[test]
+fn an_older_commit_never_goes_over_a_newer_one() {
+    let world = World::new(DIRECT);
+    world.block_on(async {
+        let first = world.commit("1", &files(&app("orders", "r/orders:1", "")));
+        let older = world.tip();
+        let server = world.start().await;
+        world.until("1 is good", || server.is_good(&first, "orders")).await;
+        let second = world.commit("2", &files(&app("orders", "r/orders:2", "")));
+        server.poke();
+        world.until("2 is good", || server.is_good(&second, "orders")).await;
+        server.stop().await;
+        // Somebody moves the branch back, and another reconciler finds it there.
+        world.move_to(older);
+        let server = world.start().await;
+        world.until("it failed", || server.state(&first, "orders").is_some_and(|s| s.is_final())).await;
+        let Some(State::Failed { why }) = server.state(&first, "orders") else {
+            panic!("{:?}", server.state(&first, "orders"))
+        };
+        assert!(why.contains("is older than") || why.contains("is of another history than"), "{why}");
+        assert_eq!(world.image("orders").as_deref(), Some("r/orders:2"));
+        server.stop().await;
+    });
+}

@@ -268,6 +268,12 @@ impl World {
         made.id().to_string()
     }
 
+    /// Moves the branch to a commit that was there before.
+    pub fn move_to(&self, commit: Option<Oid>) {
+        let push = Push { name: format!("refs/heads/{BRANCH}"), expected: self.tip(), new: commit };
+        assert_eq!(self.remote.push(&self.store, &push, &task()).unwrap(), Pushed::Done);
+    }
+
     /// A client of the cluster, by the way on which everything is written down.
     pub async fn connect(&self) -> Cluster {
         // Time goes on in leaps here: nobody may run out of patience by one.
