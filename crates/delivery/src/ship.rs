@@ -22,6 +22,7 @@ use crate::content::{Content, Unreadable, files_below};
 use crate::forge::{Forge, ForgeError, Made, Person, Proposal, Pull, Repo as ForgeRepo};
 use crate::image::pin::{self, Pin};
 use crate::layout::{self, LayoutError, Settings};
+use crate::proposal;
 use crate::revert::Edits;
 use crate::source::{Change, Head, Source, SourceError};
 
@@ -172,8 +173,19 @@ fn rendered_edits(
     Ok((read(&old)?, read(&new)?))
 }
 
-/// The words of a commit and its pull request, once it is known what changes.
-pub type Words<'a> = &'a (dyn Fn(&Prepared) -> (String, String) + Sync);
+/// The words of a commit and of its pull request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wording {
+    /// The pull request's title.
+    pub title: String,
+    /// The commit's message.
+    pub message: String,
+    /// The pull request's text.
+    pub body: String,
+}
+
+/// Finds the words, once it is known what changes.
+pub type Words<'a> = &'a (dyn Fn(&Prepared) -> Wording + Sync);
 
 /// Where shipping goes, and as whom.
 pub struct Port<'a> {
@@ -225,9 +237,9 @@ pub async fn ship(
             return Ok((Shipped::Already, Some(prepared)));
         }
         let is_direct = prepared.settings.environment.delivery == DeliveryMode::Direct;
-        let (title, body) = words(&prepared);
+        let Wording { title, message, body } = words(&prepared);
         let base = head.branch.clone();
-        let proposal = format!("kiban/ship/{}/{}", cargo.env, cargo.app);
+        let proposal = proposal::branch(&cargo.env, &cargo.app);
         let branch = if is_direct { base.clone() } else { proposal };
         let expected = if is_direct { Some(head.head.id()) } else { tip(port, &branch, &head).await? };
         if let Some(commit) = expected.filter(|_| !is_direct)
@@ -241,7 +253,7 @@ pub async fn ship(
             base: head.head.id(),
             expected,
             edits: prepared.edits.clone(),
-            message: format!("{title}\n"),
+            message,
             who: port.who.clone(),
         };
         let made = commit(port, &change).await?;

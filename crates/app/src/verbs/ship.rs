@@ -8,9 +8,10 @@ use anyhow::{Context, anyhow};
 use kiban_base::clock::Clock;
 use kiban_base::image::Reference;
 use kiban_cloud::registry::{Registries, Resolved};
-use kiban_delivery::forge::{Forge, ForgeSection, Kind, Repo as ForgeRepo, mentionless};
+use kiban_delivery::forge::{Forge, ForgeSection, Kind, Repo as ForgeRepo};
 use kiban_delivery::image::ask;
-use kiban_delivery::ship::{Cargo, Port, Prepared, ShipError, Shipped, ship};
+use kiban_delivery::proposal::{self, Build, Facts, History, Item, Laws};
+use kiban_delivery::ship::{Cargo, Port, Prepared, ShipError, Shipped, Wording, ship};
 use kiban_delivery::source::{Access, Source};
 use kiban_git::{Ancestry, Credential, Local, Oid, Task, Who, id_from_hex};
 use kiban_manifest::diff;
@@ -20,6 +21,9 @@ use serde_json::json;
 
 use super::image::lookup;
 use crate::{Exit, terminal};
+
+/// The largest object of the app's checkout that is read, in bytes.
+const MAX_OBJECT: u64 = 64 << 20;
 
 /// App commits that a pull request names at most.
 const COMMITS: usize = 50;
@@ -135,13 +139,15 @@ async fn go(arguments: &Arguments, image: Reference) -> Result<Exit, Exit> {
     let mut exit = Exit::Done;
     for env in &arguments.env {
         let cargo = Cargo { app: arguments.app.clone(), env: env.clone(), image: image.clone() };
-        let history = History::of(arguments, &source, registries.as_ref(), &cargo, revision.as_deref()).await;
-        if let Some(why) = history.refusal.as_ref().filter(|_| !arguments.back) {
-            eprintln!("{env}: {why}; --back ships it all the same");
+        let history = history(arguments, &source, registries.as_ref(), &cargo, revision.as_deref()).await;
+        if matches!(history, History::Backward { .. }) && !arguments.back {
+            eprintln!(
+                "{env}: the image was built from an older commit than the one that runs now; --back ships it all the same"
+            );
             exit = Exit::Found;
             continue;
         }
-        let words = |prepared: &Prepared| (title(&cargo), body(&cargo, prepared, &history));
+        let words = |prepared: &Prepared| wording(&cargo, prepared, &history, revision.as_deref());
         match ship(&port, &cargo, &words).await {
             Ok((shipped, prepared)) => {
                 for warning in prepared.iter().flat_map(|p| &p.warnings) {
@@ -227,37 +233,24 @@ fn path_of(address: &str) -> Option<String> {
 }
 
 /// Which commits of the app lie between the image that is pinned and this one.
-#[derive(Debug, Default)]
-struct History {
-    /// The first lines of their messages with short ids, the newest first.
-    commits: Vec<(String, String)>,
-    more: bool,
-    /// What is not known, or is the other way round, in words.
-    note: Option<String>,
-    /// Why it is not shipped without a word.
-    refusal: Option<String>,
-}
-
-impl History {
-    async fn of(
-        arguments: &Arguments,
-        source: &Source,
-        registries: Option<&Registries>,
-        cargo: &Cargo,
-        new: Option<&str>,
-    ) -> Self {
-        let unknown = |why: &str| Self { note: Some(why.to_owned()), ..Self::default() };
-        let Some(new) = new else { return unknown("the image does not say which commit it was built from") };
-        let Some(old) = deployed(source, registries, cargo).await else {
-            return unknown("which commit runs now is not known");
-        };
-        if old == new {
-            return unknown("it was built from the commit that runs now");
-        }
-        let (folder, new) = (arguments.source.clone(), new.to_owned());
-        let read = tokio::task::spawn_blocking(move || between(&folder, &old, &new)).await;
-        read.unwrap_or_else(|_| unknown("the app's history cannot be read"))
+async fn history(
+    arguments: &Arguments,
+    source: &Source,
+    registries: Option<&Registries>,
+    cargo: &Cargo,
+    new: Option<&str>,
+) -> History {
+    let unknown = |why: &str| History::Unknown(why.to_owned());
+    let Some(new) = new else { return unknown("the image does not say which commit it was built from") };
+    let Some(old) = deployed(source, registries, cargo).await else {
+        return unknown("which commit runs now is not known");
+    };
+    if old == new {
+        return History::Same;
     }
+    let (folder, new) = (arguments.source.clone(), new.to_owned());
+    let read = tokio::task::spawn_blocking(move || between(&folder, &old, &new)).await;
+    read.unwrap_or_else(|_| unknown("the app's history cannot be read"))
 }
 
 /// The commit of the image that the environment has now, by the image's label.
@@ -281,42 +274,38 @@ async fn deployed(source: &Source, registries: Option<&Registries>, cargo: &Carg
 
 /// What the app's checkout says of two of its commits.
 fn between(folder: &Path, old: &str, new: &str) -> History {
-    let unknown = |why: String| History { note: Some(why), ..History::default() };
     let id = |text: &str| id_from_hex(text.as_bytes());
     let (Some(old), Some(new)) = (id(old), id(new)) else {
-        return unknown(format!("{old} or {new} is no full id of a commit"));
+        return History::Unknown(format!("{old} or {new} is no full id of a commit"));
     };
-    let local = match Local::discover(folder, 64 << 20) {
-        Ok(local) => local,
-        Err(_) => return unknown(format!("{} is no checkout of the app", folder.display())),
+    let Ok(local) = Local::discover(folder, MAX_OBJECT) else {
+        return History::Unknown(format!("{} is no checkout of the app", folder.display()));
     };
     let (objects, task) = (local.objects(), Task::default());
     let is_before = |a: Oid, b: Oid| objects.is_ancestor(a, b, &task).unwrap_or(Ancestry::Unknown);
-    match (is_before(old, new), is_before(new, old)) {
-        (Ancestry::Yes, _) => {}
+    let log = |from: Oid, to: Oid| objects.log(Some(from), to, "", COMMITS, &task);
+    let item = |(id, commit): &(Oid, kiban_git::Commit)| Item {
+        id: short(*id),
+        title: commit.title().to_owned(),
+        link: None,
+    };
+    let found = match (is_before(old, new), is_before(new, old)) {
+        (Ancestry::Yes, _) => log(old, new).map(|log| History::Forward {
+            pulls: Vec::new(),
+            commits: log.commits.iter().map(item).collect(),
+            more: (!log.more).then_some(0),
+        }),
         (_, Ancestry::Yes) => {
-            let why = format!(
-                "the image was built from {}, which is older than {}, which runs now",
-                short(new),
-                short(old)
-            );
-            return History { note: Some(why.clone()), refusal: Some(why), ..History::default() };
+            log(new, old).map(|log| History::Backward { commits: log.commits.iter().map(item).collect() })
         }
-        (Ancestry::No, Ancestry::No) => {
-            return unknown(format!("the histories of {} and {} parted", short(old), short(new)));
-        }
+        (Ancestry::No, Ancestry::No) => Ok(History::Parted),
         _ => {
-            return unknown("the checkout does not hold enough of the app's history (fetch-depth: 0)".into());
+            return History::Unknown(
+                "the checkout does not hold enough of the app's history (fetch-depth: 0 brings it)".into(),
+            );
         }
-    }
-    match objects.log(Some(old), new, "", COMMITS, &task) {
-        Ok(log) => History {
-            commits: log.commits.iter().map(|(id, commit)| (short(*id), commit.title().to_owned())).collect(),
-            more: log.more,
-            ..History::default()
-        },
-        Err(error) => unknown(format!("the app's history cannot be read: {error}")),
-    }
+    };
+    found.unwrap_or_else(|error| History::Unknown(format!("the app's history cannot be read: {error}")))
 }
 
 fn short(id: Oid) -> String {
@@ -332,35 +321,29 @@ fn called(image: &Reference) -> String {
     }
 }
 
-fn title(cargo: &Cargo) -> String {
-    format!("{}: {} in {}", cargo.app, called(&cargo.image), cargo.env)
-}
-
-fn body(cargo: &Cargo, prepared: &Prepared, history: &History) -> String {
-    let mut out = format!(
-        "`{}` becomes `{}` in {}.\n\n",
-        prepared.before.as_deref().unwrap_or("nothing"),
-        cargo.image,
-        cargo.env
-    );
-    out.push_str("### What the image holds\n\n");
-    for (id, subject) in &history.commits {
-        out.push_str(&format!("- {id} {}\n", mentionless(subject)));
-    }
-    if history.more {
-        out.push_str(&format!("- … more than {COMMITS}\n"));
-    }
-    if let Some(note) = &history.note {
-        out.push_str(&format!("{note}\n"));
-    }
+fn wording(cargo: &Cargo, prepared: &Prepared, history: &History, revision: Option<&str>) -> Wording {
+    let build = |digest: &str, tag: Option<&str>, revision: Option<&str>| Build {
+        repository: cargo.image.repository(),
+        digest: digest.to_owned(),
+        tag: tag.map(str::to_owned),
+        revision: revision.map(str::to_owned),
+    };
     let changes = diff::objects(&prepared.old, &prepared.new);
-    out.push_str(&format!("\n### What it changes\n\n{}", diff::markdown(&changes)));
-    out.push_str("\n### Laws\n\nKept.");
-    for warning in &prepared.warnings {
-        out.push_str(&format!("\n- {}", mentionless(warning)));
+    let facts = Facts {
+        app: &cargo.app,
+        env: &cargo.env,
+        before: prepared.before.as_deref().map(|digest| build(digest, None, None)),
+        after: build(cargo.image.digest.as_deref().unwrap_or_default(), cargo.image.tag.as_deref(), revision),
+        history: history.clone(),
+        changes: &changes,
+        laws: Laws { held: kiban_manifest::laws::LAWS.len(), warnings: prepared.warnings.clone() },
+        dry_run: None,
+    };
+    Wording {
+        title: proposal::title(&facts),
+        message: proposal::message(&facts),
+        body: proposal::body(&facts),
     }
-    out.push('\n');
-    kiban_delivery::forge::cut(&out, 60_000)
 }
 
 fn said(cargo: &Cargo, shipped: &Shipped) -> String {
