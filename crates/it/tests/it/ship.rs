@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kiban_simcluster::nodes::StandIn;
 use kiban_simcluster::server::Config;
@@ -18,8 +18,12 @@ mod git;
 
 use git::{Repo, Web};
 
-/// How long anything may take before the test says what it waited for.
-const DEADLINE: Duration = Duration::from_secs(120);
+/// How often something is looked at, a tenth of a second apart, before the test says what it waited for.
+const LOOKS: u32 = 1_200;
+
+fn pause(sim: &Sim, milliseconds: u64) {
+    sim.block_on(async { tokio::time::sleep(Duration::from_millis(milliseconds)).await });
+}
 
 /// A shop in a repository that a web server offers, and a cluster.
 struct Shop {
@@ -87,21 +91,18 @@ impl Shop {
             ),
         )
         .unwrap();
-        Server::start(&config, &self.folder.path().join("data"), &self.sim.kubeconfig(), self.folder.path())
+        Server::start(&self.sim, &config, &self.folder.path().join("data"), self.folder.path())
     }
 
     /// Waits until something is so, and says what it was that was not.
     fn until(&self, server: &Server, what: &str, mut holds: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !holds() {
-            assert!(
-                start.elapsed() < DEADLINE,
-                "waited for {what}\nmetrics: {}\nlog: {}",
-                server.metrics(),
-                server.log()
-            );
-            std::thread::sleep(Duration::from_millis(100));
+        for _ in 0..LOOKS {
+            if holds() {
+                return;
+            }
+            pause(&self.sim, 100);
         }
+        panic!("waited for {what}\nmetrics: {}\nlog: {}", server.metrics(), server.log());
     }
 
     fn deployment(&self, path: &str) -> String {
@@ -135,7 +136,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(config: &Path, data: &Path, kubeconfig: &Path, folder: &Path) -> Self {
+    fn start(sim: &Sim, config: &Path, data: &Path, folder: &Path) -> Self {
         let (out, log) = (folder.join("server.out"), folder.join("server.log"));
         let file = |path: &Path| std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         std::fs::write(&out, "").unwrap();
@@ -146,20 +147,21 @@ impl Server {
             .arg("--data")
             .arg(data)
             .arg("--kubeconfig")
-            .arg(kubeconfig)
+            .arg(sim.kubeconfig())
             .stdout(Stdio::from(file(&out)))
             .stderr(Stdio::from(file(&log)))
             .spawn()
             .unwrap();
-        let start = Instant::now();
-        loop {
+        let mut server = Self { child, address: String::new(), log };
+        for _ in 0..LOOKS {
             let text = std::fs::read_to_string(&out).unwrap();
             if let Some(address) = text.trim_end().strip_prefix("ready http://") {
-                return Self { child, address: address.to_owned(), log };
+                address.clone_into(&mut server.address);
+                return server;
             }
-            assert!(start.elapsed() < DEADLINE, "not ready: {}", std::fs::read_to_string(&log).unwrap());
-            std::thread::sleep(Duration::from_millis(20));
+            pause(sim, 100);
         }
+        panic!("not ready: {}", server.log());
     }
 
     fn log(&self) -> String {
@@ -274,8 +276,8 @@ fn a_server_that_is_killed_goes_on_from_where_it_was() {
     let Some(shop) = Shop::new("ship-kill") else { return };
     let mut server = shop.server();
     // At moments that differ: while it reads, applies, waits and watches.
-    for pause in [50, 300, 900, 2_500] {
-        std::thread::sleep(Duration::from_millis(pause));
+    for moment in [50, 300, 900, 2_500] {
+        pause(&shop.sim, moment);
         server.kill();
         server = shop.server();
     }
