@@ -15,6 +15,7 @@ pub mod known;
 pub mod layout;
 pub mod notify;
 pub mod pods;
+pub mod proposal;
 pub mod reconcile;
 pub mod revert;
 pub mod rollout;
