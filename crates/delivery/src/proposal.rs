@@ -13,8 +13,14 @@ use crate::forge::{cut, mentionless};
 const MAX_BODY: usize = 65_000;
 
 /// Bytes that the difference may take of it, grouped by risk, and field by field.
-const DIFFERENCE: usize = 24_000;
-const FIELDS: usize = 16_000;
+const DIFFERENCE: usize = 20_000;
+const FIELDS: usize = 12_000;
+
+/// Bytes that a list of commits or pull requests may take.
+const LIST: usize = 8_000;
+
+/// Characters of a title or a reason that are shown.
+const MAX_TITLE: usize = 300;
 
 /// Commits and pull requests that are listed.
 const LISTED: usize = 50;
@@ -188,25 +194,30 @@ pub fn body(facts: &Facts<'_>) -> String {
 /// A proposal's text with the result of a dry run; none where it has no place for one.
 pub fn with_dry_run(body: &str, env: &str, result: &DryRun) -> Option<String> {
     let [begin, end] = DRY_RUN;
-    let (head, rest) = body.split_once(begin)?;
+    // The last one: what is quoted above it may look like it.
+    let (head, rest) = body.rsplit_once(begin)?;
     let (_, tail) = rest.split_once(end)?;
     Some(cut(&format!("{head}{begin}\n{}\n{end}{tail}", dry_run(env, Some(result))), MAX_BODY))
 }
 
+/// A part of a build that has a row of its own.
+type Part = fn(&Build) -> Option<String>;
+
+/// The rows of the table of builds.
+const PARTS: [(&str, Part); 4] = [
+    ("image", |build| Some(build.repository.clone())),
+    ("tag", |build| build.tag.clone()),
+    ("digest", |build| Some(build.digest.clone())),
+    ("revision", |build| build.revision.clone()),
+];
+
 fn builds(out: &mut String, facts: &Facts<'_>) {
-    let none = "–".to_owned();
-    let cell = |build: Option<&Build>, part: fn(&Build) -> Option<String>| {
-        // Code in a table ends at a bar, whatever stands around it.
-        build.and_then(part).map_or_else(|| none.clone(), |text| code(&text.replace('|', "¦")))
+    // Code in a table ends at a bar, whatever stands around it.
+    let cell = |build: Option<&Build>, part: Part| {
+        build.and_then(part).map_or_else(|| "–".to_owned(), |text| code(&text.replace('|', "¦")))
     };
     let _ = writeln!(out, "| {} in {} | before | after |\n|---|---|---|", code(facts.app), code(facts.env));
-    let rows: [(&str, fn(&Build) -> Option<String>); 4] = [
-        ("image", |b| Some(b.repository.clone())),
-        ("tag", |b| b.tag.clone()),
-        ("digest", |b| Some(b.digest.clone())),
-        ("revision", |b| b.revision.clone()),
-    ];
-    for (name, part) in rows {
+    for (name, part) in PARTS {
         let (before, after) = (cell(facts.before.as_ref(), part), cell(Some(&facts.after), part));
         let _ = writeln!(out, "| {name} | {before} | {after} |");
     }
@@ -250,15 +261,22 @@ fn history(out: &mut String, history: &History) {
 }
 
 fn items(out: &mut String, items: &[Item], more: Option<usize>) {
+    let (mut shown, mut spent) = (0, 0);
     for item in items.iter().take(LISTED) {
         let name = code(&item.id);
         let name = match item.link.as_deref().and_then(link) {
             Some(link) => format!("[{name}]({link})"),
             None => name,
         };
-        let _ = writeln!(out, "- {name} {}", quoted(&item.title));
+        let line = format!("- {name} {}\n", quoted(&item.title));
+        spent += line.len();
+        if spent > LIST {
+            break;
+        }
+        out.push_str(&line);
+        shown += 1;
     }
-    let hidden = items.len().saturating_sub(LISTED);
+    let hidden = items.len().saturating_sub(shown);
     match more {
         Some(more) if hidden + more > 0 => {
             let _ = writeln!(out, "- … and {} more", hidden + more);
@@ -282,9 +300,14 @@ fn difference(out: &mut String, changes: &[Change]) {
         let pods = count(usize::try_from(blast.pods).unwrap_or(usize::MAX), "pod");
         let _ = writeln!(out, "Replaces at least {pods} of {}{node}.", count(blast.workloads, "workload"));
     }
-    let _ = writeln!(out, "\n{}", diff::grouped(changes, DIFFERENCE));
+    let _ = writeln!(out, "\n{}", markerless(&diff::grouped(changes, DIFFERENCE)));
     let _ = writeln!(out, "<details><summary>Every field</summary>\n");
-    let _ = writeln!(out, "{}\n</details>", diff::fields(changes, FIELDS));
+    let _ = writeln!(out, "{}\n</details>", markerless(&diff::fields(changes, FIELDS)));
+}
+
+/// Values of manifests that look like markers are none.
+fn markerless(text: &str) -> String {
+    text.replace("<!--", "<!\u{200b}--")
 }
 
 fn laws(out: &mut String, laws: &Laws) {
@@ -327,7 +350,12 @@ fn dry_run(env: &str, result: Option<&DryRun>) -> String {
 /// `!1` merge requests, `~label`, `%milestone`, `$snippet`, `&epic`, `^alert`.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let line = mentionless(text);
+    let first = text.lines().next().unwrap_or_default();
+    let short = match first.char_indices().nth(MAX_TITLE) {
+        Some((end, _)) => format!("{}…", first.get(..end).unwrap_or_default()),
+        None => first.to_owned(),
+    };
+    let line = mentionless(&short);
     let mut rest = line.chars().peekable();
     while let Some(c) = rest.next() {
         out.push(c);

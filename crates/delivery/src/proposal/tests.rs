@@ -47,7 +47,7 @@ fn changes() -> Vec<Change> {
 /// Holds a page against its file; `KIBAN_BLESS=1` writes it.
 #[track_caller]
 fn golden(name: &str, page: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/proposal/{name}.md"));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/proposal/{name}.txt"));
     if std::env::var_os("KIBAN_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, page).unwrap();
@@ -157,6 +157,9 @@ fn the_result_of_a_dry_run_takes_its_place_and_nothing_else() {
         with_dry_run(&failed, "prod", &DryRun::Accepted { objects: 7, untried: 0 }).unwrap(),
         accepted
     );
+    let marked = deployment(&marker("stg", "cart"), 3);
+    let marked = diff::objects(&[deployment("a", 3)], &[marked]);
+    assert!(!body(&self::facts(History::Same, &marked)).contains(&marker("stg", "cart")));
     assert_eq!(with_dry_run("a text of somebody", "prod", &DryRun::Failed("x".into())), None);
 }
 
@@ -187,7 +190,10 @@ fn a_page_is_never_longer_than_a_forge_takes() {
     let history = History::Forward { pulls: many.clone(), commits: many, more: Some(7) };
     let page = body(&facts(history, &changes));
     assert!(page.chars().count() <= 65_536, "{}", page.chars().count());
-    assert!(page.contains("- … and 4950 more"), "{page}");
+    let shown = page.lines().filter(|line| line.starts_with("- `0000")).count();
+    assert!(page.contains("more\n\n<details>") && shown < 100, "{page}");
+    let dry_run = DryRun::Accepted { objects: 1, untried: 0 };
+    assert!(with_dry_run(&page, "prod", &dry_run).is_some(), "{page}");
 }
 
 proptest! {
