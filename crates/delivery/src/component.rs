@@ -26,6 +26,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::{DeliverySection, RepositorySection};
+use crate::drift::{self, DriftWatch, Drifts};
 use crate::environment::{Accounts, Environment};
 use crate::forge::Forge;
 use crate::forge::hook::{Event, HookError, MAX_BODY};
@@ -50,6 +51,23 @@ const ALL_METRICS: &[&str] = &[
     METRICS[5],
     "kiban_delivery_notifications_total",
     HOOKS_METRIC,
+    drift::METRICS[0],
+    drift::METRICS[1],
+    drift::METRICS[2],
+];
+
+/// The kinds that are rendered, and watched for drift; never Secrets. One that may not be watched is left out.
+const DELIVERED: &[(&str, &[&str])] = &[
+    ("", &["namespaces", "serviceaccounts", "services"]),
+    ("autoscaling", &["horizontalpodautoscalers"]),
+    ("batch", &["cronjobs", "jobs"]),
+    ("gateway.networking.k8s.io", &["httproutes"]),
+    ("networking.istio.io", &["destinationrules", "serviceentries", "virtualservices"]),
+    ("networking.k8s.io", &["ingresses", "networkpolicies"]),
+    ("policy", &["poddisruptionbudgets"]),
+    ("rbac.authorization.k8s.io", &["clusterroles", "rolebindings", "roles"]),
+    ("scheduling.k8s.io", &["priorityclasses"]),
+    ("telemetry.istio.io", &["telemetries"]),
 ];
 
 /// Where a forge's webhooks are taken.
@@ -68,6 +86,7 @@ pub struct Delivery {
     cluster: Option<(Cluster, Cache)>,
     notifiers: Vec<Arc<dyn Notifier>>,
     threads: Threads,
+    drifts: Drifts,
     /// What each attempt to tell was, until it is counted.
     told: Arc<Mutex<Option<CounterVec>>>,
     /// Looks at all branches at once: what a webhook does.
@@ -84,7 +103,15 @@ impl Delivery {
                 told.with(&[name, if went_well { "ok" } else { "failed" }]).inc();
             }
         });
-        Self { section, cluster, notifiers: Vec::new(), threads, told, wake: Arc::new(Notify::new()) }
+        Self {
+            section,
+            cluster,
+            notifiers: Vec::new(),
+            threads,
+            drifts: Drifts::default(),
+            told,
+            wake: Arc::new(Notify::new()),
+        }
     }
 
     /// Tells these of rollouts.
@@ -97,6 +124,11 @@ impl Delivery {
     /// How far its rollouts have come.
     pub fn threads(&self) -> Threads {
         self.threads.clone()
+    }
+
+    /// What differs from what git says.
+    pub fn drifts(&self) -> Drifts {
+        self.drifts.clone()
     }
 
     /// Whoever is told: those of the configuration, and those that were given.
@@ -208,8 +240,11 @@ impl Component for Delivery {
                 &["get"],
                 "whether a namespace is there, and which cluster this is",
             ),
-            Permission::new("", &["events"], &["create", "patch"], "drift and rollbacks are published"),
+            Permission::new("", &["events"], &["get", "create", "update"], "drift is published"),
         ];
+        all.extend(DELIVERED.iter().map(|(group, resources)| {
+            Permission::new(group, resources, read, "what differs from what git says is found by watching it")
+        }));
         if self.section.deployer.is_some() || self.section.platform_deployer.is_some() {
             all.push(Permission::new(
                 "",
@@ -279,6 +314,8 @@ impl Component for Delivery {
                 clock: Arc::clone(&context.clock),
                 data: context.data.clone(),
                 figures: Figures::new(&context.metrics),
+                drifts: self.drifts.clone(),
+                drift_figures: drift::Figures::new(&context.metrics),
                 readiness: context.readiness.clone(),
                 notifiers: self.notifiers(context, &client),
                 forges: self.forges(context, &client),
@@ -304,6 +341,8 @@ struct Server {
     clock: Arc<dyn Clock>,
     data: Option<PathBuf>,
     figures: Figures,
+    drifts: Drifts,
+    drift_figures: drift::Figures,
     readiness: Readiness,
     notifiers: Vec<Arc<dyn Notifier>>,
     forges: Forges,
@@ -488,6 +527,13 @@ impl Server {
             };
         let mut rollouts = self.rollouts.clone();
         rollouts.options.ancestry = Some(Arc::clone(&environment) as _);
+        let drift = DriftWatch {
+            environment: Arc::clone(&environment),
+            rollouts: rollouts.clone(),
+            cache: self.cache.clone(),
+            drifts: self.drifts.clone(),
+            figures: self.drift_figures.clone(),
+        };
         let follow = Follow {
             environment,
             rollouts,
@@ -497,6 +543,6 @@ impl Server {
             figures: self.figures.clone(),
             readiness: self.readiness.clone(),
         };
-        reconcile::follow(follow, shutdown).await;
+        tokio::join!(drift.run(shutdown.clone()), reconcile::follow(follow, shutdown));
     }
 }
