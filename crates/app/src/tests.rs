@@ -280,7 +280,10 @@ fn the_demo_runs_the_shop_to_its_end() {
     done(kiban(folder.path(), "demo --once --kubeconfig DIR/kubeconfig --repository DIR/shop.git"));
     assert!(!folder.path().join("kubeconfig").exists(), "the kubeconfig goes with its cluster");
     assert!(!folder.path().join("shop.git").exists(), "and so does the repository");
-    usage(kiban(folder.path(), "demo --once -e nowhere --kubeconfig DIR/kubeconfig --repository DIR/shop.git"));
+    usage(kiban(
+        folder.path(),
+        "demo --once -e nowhere --kubeconfig DIR/kubeconfig --repository DIR/shop.git",
+    ));
     std::fs::create_dir(folder.path().join("shop.git")).unwrap();
     let exit = kiban(folder.path(), "demo --once --kubeconfig DIR/kubeconfig --repository DIR/shop.git");
     says(&failed(exit), &["shop.git is there already", "--repository"]);

@@ -7,8 +7,8 @@ use super::cause::Causes;
 use super::meta::Names;
 use super::net::canonical_ip;
 use super::{
-    Change, admission, apps, batch, claim, cluster, config, limits, meta, networking, pod, pod_update, policy,
-    rbac, service, storage,
+    Change, admission, apps, batch, claim, cluster, config, limits, meta, networking, pod, pod_update,
+    policy, rbac, service, storage,
 };
 
 type Create = fn(&At<'_, '_>, &mut Causes);
