@@ -25,7 +25,8 @@ const MAX_PROBLEMS: usize = 50;
 pub struct Decoded<T> {
     /// The value, if what was good sufficed for one.
     pub value: Option<T>,
-    /// The tree that it was made from: misspelt keys put right, bad values left out.
+    /// The tree that it was made from: misspelt keys put right, bad values left out, and nothing stood in for, so
+    /// that no later problem can point at what nobody wrote.
     pub tree: Node,
     /// All problems, in the order in which they were found.
     pub problems: Vec<Problem>,
@@ -63,6 +64,7 @@ pub fn decode<T: DeserializeOwned>(tree: Node, what: &str, fallback: Option<&Nod
             break None;
         }
     };
+    run.take_out_stand_ins();
     Decoded { value, tree: run.tree, problems: run.problems, filled: run.filled, whole: run.whole }
 }
 
@@ -193,6 +195,18 @@ impl Run {
                 true
             }
             _ => false,
+        }
+    }
+}
+
+impl Run {
+    /// Stand-ins served the decoder alone. A key that was filled in is the root's last of that name.
+    fn take_out_stand_ins(&mut self) {
+        let Tree::Map(entries) = &mut self.tree.tree else { return };
+        for key in &self.filled {
+            if let Some(at) = entries.iter().rposition(|entry| entry.name() == key) {
+                entries.remove(at);
+            }
         }
     }
 }

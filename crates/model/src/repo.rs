@@ -19,6 +19,8 @@ use crate::text::Name;
 use crate::yaml::{Manifest, Node, manifests, parse_one};
 
 mod files;
+#[cfg(test)]
+mod tests;
 
 pub use files::{DirFiles, Files, MemoryFiles};
 
@@ -67,6 +69,10 @@ pub struct ObjectFile {
 
 /// Folders at the root that are no apps.
 const RESERVED: [&str; 2] = ["platform", "rendered"];
+const IRREGULAR: &str =
+    "is a symbolic link (or no regular file); it is not followed: put the file itself there";
+const STRAY_ENV: &str = "env/ holds <env>.yaml and <env>.pin.yaml alone";
+const STRAY_SECRET: &str = "secrets/ holds encrypted files alone: secrets/<env>/<name>.enc.yaml";
 
 impl Repo {
     /// Reads a repository.
@@ -81,9 +87,14 @@ impl Repo {
         };
         let hidden = |path: &str| path.split('/').any(|part| part.starts_with('.'));
         let paths: Vec<String> = paths.into_iter().filter(|path| !hidden(path)).collect();
-        let folders = app_folders(&paths);
+        // Whoever could list the files lists these; where that fails they are as if they were not there.
+        let irregular: Vec<String> = files.irregular().unwrap_or_default();
+        let folders = app_folders(paths.iter().chain(&irregular));
         for path in &paths {
             repo.file(files, path, &folders);
+        }
+        for path in &irregular {
+            repo.irregular(path, &folders);
         }
         repo.check_whole(&folders);
         repo.check_alone();
@@ -123,7 +134,7 @@ impl Repo {
             ["app.yaml"] => app.app = self.yaml(files, path, Layer::App),
             ["app.yml"] => self.misplaced(path, "an app's file is called app.yaml"),
             ["env", name] => self.env_file(files, path, name, app),
-            ["env", ..] => self.misplaced(path, "env/ holds <env>.yaml and <env>.pin.yaml alone"),
+            ["env", ..] => self.misplaced(path, STRAY_ENV),
             ["secrets", env, name] if name.ends_with(".enc.yaml") => {
                 let name = name.trim_end_matches(".enc.yaml").to_owned();
                 if let Err(message) = Name::new(&name) {
@@ -132,7 +143,7 @@ impl Repo {
                 app.secrets.entry((*env).to_owned()).or_default().insert(name, path.to_owned());
             }
             ["secrets", ..] => {
-                self.misplaced(path, "secrets/ holds encrypted files alone: secrets/<env>/<name>.enc.yaml");
+                self.misplaced(path, STRAY_SECRET);
             }
             ["extra", rest @ ..] => {
                 if let Some(file) = self.objects(files, path, rest) {
@@ -155,7 +166,35 @@ impl Repo {
                 app.envs.insert(env.to_owned(), node);
             }
         } else {
-            self.misplaced(path, "env/ holds <env>.yaml and <env>.pin.yaml alone");
+            self.misplaced(path, STRAY_ENV);
+        }
+    }
+
+    /// What is no regular file is told where one would be read, and elsewhere treated as a file that is not read.
+    fn irregular(&mut self, path: &str, folders: &BTreeSet<String>) {
+        let parts: Vec<&str> = path.split('/').collect();
+        let (folder, rest) = match parts.as_slice() {
+            ["platform.yaml" | "platform"] => return self.misplaced(path, IRREGULAR),
+            ["platform", rest @ ..] if may_hold_objects(rest) => return self.misplaced(path, IRREGULAR),
+            [folder, rest @ ..] if folders.contains(*folder) && !rest.is_empty() => (*folder, rest),
+            _ => return,
+        };
+        let app = self.apps.entry(folder.to_owned()).or_default();
+        match rest {
+            ["app.yaml" | "env" | "secrets" | "extra"] | ["secrets", _] => self.misplaced(path, IRREGULAR),
+            ["env", name] if name.ends_with(".yaml") => self.misplaced(path, IRREGULAR),
+            ["env", ..] => self.misplaced(path, STRAY_ENV),
+            ["secrets", _, name] if name.ends_with(".enc.yaml") => self.misplaced(path, IRREGULAR),
+            ["secrets", ..] => self.misplaced(path, STRAY_SECRET),
+            ["extra", rest @ ..] if may_hold_objects(rest) => self.misplaced(path, IRREGULAR),
+            ["extra", ..] => {}
+            other => {
+                let below = other.join("/");
+                match app.names_file(&below) {
+                    true => self.misplaced(path, IRREGULAR),
+                    false => drop(app.others.insert(below)),
+                }
+            }
         }
     }
 
@@ -271,8 +310,14 @@ impl AppFolder {
     }
 }
 
+/// Whether objects would be read from a path below `extra/` or `platform/`: its file's name, or a folder's.
+fn may_hold_objects(rest: &[&str]) -> bool {
+    let ending = rest.last().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
+    ending.is_none_or(|ending| matches!(ending, "yaml" | "yml" | "json"))
+}
+
 /// The folders at the root that hold an app, or what only an app has.
-fn app_folders(paths: &[String]) -> BTreeSet<String> {
+fn app_folders<'a>(paths: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
     let mut folders = BTreeSet::new();
     for path in paths {
         let parts: Vec<&str> = path.split('/').collect();

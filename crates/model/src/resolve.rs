@@ -112,7 +112,8 @@ impl Repo {
         let mut problems = self.problems.clone();
         let resolution = self.resolve_into(env, &mut problems);
         let known = self.environments();
-        if self.platform.is_some() && !known.iter().any(|k| k == env) {
+        // Of a profile without environments that is said already.
+        if self.platform.is_some() && !known.is_empty() && !known.iter().any(|k| k == env) {
             let hint = did_you_mean(env, known.iter().map(String::as_str));
             let message = format!("no environment {env:?}{hint} (there are: {})", known.join(", "));
             problems.push(Problem::of_file("platform.yaml", Kind::Value, message));

@@ -29,6 +29,8 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_DEPTH: usize = 120;
 /// The most nodes of one file, what aliases repeat included.
 pub const MAX_NODES: usize = 500_000;
+/// The most keys of one map of Kiban's own files: layers are laid upon each other key by key.
+pub const MAX_KEYS: usize = 5_000;
 
 /// A file that was read.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,6 +17,15 @@ pub trait Files {
     /// # Errors
     /// When it is not there or cannot be read.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+
+    /// Paths that are there and are not read, because what is there is no file of the repository's own: symbolic
+    /// links, pipes, folders that are called like a file.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn irregular(&self) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// Files in memory, by path.
@@ -54,13 +63,20 @@ const MAX_FILES: usize = 200_000;
 /// The largest file that is read.
 const MAX_FILE: u64 = 4 << 20;
 
+/// What a walk through a folder found.
+#[derive(Default)]
+struct Found {
+    files: Vec<String>,
+    irregular: Vec<String>,
+}
+
 impl DirFiles {
     /// The files below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    fn walk(&self, folder: &Path, prefix: &str, depth: usize, found: &mut Vec<String>) -> io::Result<()> {
+    fn walk(&self, folder: &Path, prefix: &str, depth: usize, found: &mut Found) -> io::Result<()> {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -69,12 +85,18 @@ impl DirFiles {
             }
             let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
             let kind = entry.file_type()?;
-            if kind.is_dir() && depth < MAX_FOLDERS {
+            let is_folder = kind.is_dir();
+            if is_folder && path.ends_with(".yaml") {
+                found.irregular.push(path.clone());
+            }
+            if is_folder && depth < MAX_FOLDERS {
                 self.walk(&entry.path(), &path, depth + 1, found)?;
             } else if kind.is_file() {
-                found.push(path);
+                found.files.push(path);
+            } else if !is_folder {
+                found.irregular.push(path);
             }
-            if found.len() > MAX_FILES {
+            if found.files.len() + found.irregular.len() > MAX_FILES {
                 return Err(io::Error::other(format!("more than {MAX_FILES} files")));
             }
         }
@@ -84,10 +106,17 @@ impl DirFiles {
 
 impl Files for DirFiles {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut found = Vec::new();
+        let mut found = Found::default();
         self.walk(&self.root, "", 0, &mut found)?;
-        found.sort();
-        Ok(found)
+        found.files.sort();
+        Ok(found.files)
+    }
+
+    fn irregular(&self) -> io::Result<Vec<String>> {
+        let mut found = Found::default();
+        self.walk(&self.root, "", 0, &mut found)?;
+        found.irregular.sort();
+        Ok(found.irregular)
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {

@@ -1,7 +1,12 @@
 //! Changes single scalars of a YAML text and leaves every other byte as it was: comments, order, quotes,
 //! line ends, anchors.
 //!
-//! [`scalars`] says where each scalar of a stream stands; [`rewrite`] puts new values into such places.
+//! [`scalars`] says where each scalar of a stream stands; [`apply`] puts new values into such places, and holds
+//! the result against the text before: what would change anything else is refused.
+
+#[cfg(test)]
+mod tests;
+mod write;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,9 +14,11 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, Mark, Plain, Source, ambiguous};
+use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, Mark, Source};
 use crate::origin::Layer;
 use crate::problem::{Kind, Problem};
+
+pub use write::{Change, Insert, apply, beside, rewrite};
 
 /// One step from the root of a document to a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +49,8 @@ pub struct Place {
     pub document: usize,
     /// The way to it.
     pub path: Vec<Step>,
-    /// Its bytes, quotes included, tag and anchor not; of a block its content alone.
+    /// Its bytes, quotes included, tag and anchor not. Of a block from its `|` or `>` to the end of its last
+    /// line that is not blank, without the line's end; of an empty value none, directly behind the colon.
     pub range: Range<usize>,
     /// Its text, escapes resolved.
     pub text: String,
@@ -62,6 +70,8 @@ pub struct Place {
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
+    /// Which event of the parser it is.
+    event: usize,
 }
 
 impl Place {
@@ -107,8 +117,13 @@ impl Scalars {
         Problem::at(&mark, Kind::Value, message)
     }
 
-    /// What follows a place on its line as a comment, `#` included, with its bytes.
+    /// What follows a place on its line as a comment, `#` included, with its bytes; of a block what follows its
+    /// `|` or `>`.
     pub fn comment_after(&self, place: &Place) -> Option<Range<usize>> {
+        if place.quotes == Quotes::Block && !place.text.trim().is_empty() {
+            let comment = write::Block::of(self.source.text.get(place.range.clone())?).comment?;
+            return Some(place.range.start + comment.start..place.range.start + comment.end);
+        }
         let rest = self.source.text.get(place.range.end..)?;
         let line = rest.split(['\n', '\r']).next().unwrap_or_default();
         let mut at = 0;
@@ -147,6 +162,8 @@ pub fn scalars(name: &str, text: &str) -> Result<Scalars, Problem> {
         open: Vec::new(),
         places: Vec::new(),
         document: None,
+        events: 0,
+        last: 0,
     };
     let mut parser = Parser::new_from_str(body);
     while let Some(event) = parser.next_event() {
@@ -159,112 +176,10 @@ pub fn scalars(name: &str, text: &str) -> Result<Scalars, Problem> {
             break;
         }
         walk.event(event, span)?;
+        walk.events += 1;
     }
     let documents = walk.document.map_or(0, |d| d + 1);
     Ok(Scalars { source, places: walk.places, documents })
-}
-
-/// The text that brings a new key into the map that holds `beside`, and where it belongs: behind that value,
-/// on a line of its own, or in the same flow map.
-pub fn beside(scalars: &Scalars, beside: &Place, key: &str, value: &str) -> (usize, String) {
-    let quoted = if fits_plain(value, beside.flow) { value.to_owned() } else { double(value) };
-    if beside.flow {
-        return (beside.range.end, format!(", {key}: {quoted}"));
-    }
-    let text = &scalars.source.text;
-    let rest = text.get(beside.range.end..).unwrap_or_default();
-    let line = rest.find('\n').map_or(rest.len(), |at| at + 1);
-    let has_end = rest.get(..line).is_some_and(|l| l.ends_with('\n'));
-    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let indent = " ".repeat(beside.key_column.saturating_sub(1) as usize);
-    let at = beside.range.end + line;
-    (
-        at,
-        if has_end {
-            format!("{indent}{key}: {quoted}{end}")
-        } else {
-            format!("{end}{indent}{key}: {quoted}")
-        },
-    )
-}
-
-/// Puts new values into places. A place keeps its quotes where the value can stand in them; a comment
-/// behind it, on the same line, is replaced where `comment` says so.
-pub fn rewrite(scalars: &Scalars, changes: &[Change<'_>]) -> String {
-    rewrite_with(scalars, changes, &[])
-}
-
-/// As [`rewrite`], with texts of [`beside`] put in.
-pub fn rewrite_with(scalars: &Scalars, changes: &[Change<'_>], inserts: &[(usize, String)]) -> String {
-    let text = &scalars.source.text;
-    let mut edits: Vec<(Range<usize>, String)> =
-        inserts.iter().map(|(at, new)| (*at..*at, new.clone())).collect();
-    for change in changes {
-        edits.push((change.place.range.clone(), written(change.place, change.value, text)));
-        if let Some(comment) = change.comment {
-            match scalars.comment_after(change.place) {
-                Some(range) => edits.push((range, format!("# {comment}"))),
-                // In a flow list or map a comment would hide what follows.
-                None if change.place.flow => {}
-                None => edits.push((change.place.range.end..change.place.range.end, format!(" # {comment}"))),
-            }
-        }
-    }
-    edits.sort_by_key(|(range, _)| (range.start, range.end));
-    let mut out = String::with_capacity(text.len() + 64);
-    let mut at = 0;
-    for (range, new) in edits {
-        out.push_str(text.get(at..range.start).unwrap_or_default());
-        out.push_str(&new);
-        at = range.end.max(at);
-    }
-    out.push_str(text.get(at..).unwrap_or_default());
-    out
-}
-
-/// A new value for a place.
-#[derive(Clone, Debug)]
-pub struct Change<'a> {
-    /// The place.
-    pub place: &'a Place,
-    /// The text that is to stand there: one line, no control characters.
-    pub value: &'a str,
-    /// What the comment behind it is to say; `None`: it stays.
-    pub comment: Option<&'a str>,
-}
-
-/// A value in the form that fits its place.
-fn written(place: &Place, value: &str, text: &str) -> String {
-    match place.quotes {
-        Quotes::Double => double(value),
-        Quotes::Single => single(value),
-        Quotes::None if fits_plain(value, place.flow) => value.to_owned(),
-        Quotes::None => double(value),
-        // A block's content: its header and indentation stay, and its line ends as it did.
-        Quotes::Block => {
-            let old = text.get(place.range.clone()).unwrap_or_default();
-            let end = old.get(old.trim_end_matches(['\r', '\n']).len()..).unwrap_or_default();
-            format!("{value}{end}")
-        }
-    }
-}
-
-/// Whether a value can stand without quotes and is read back as the same text.
-fn fits_plain(value: &str, flow: bool) -> bool {
-    let plain = !ambiguous(value) && matches!(Plain::core(value), Plain::Text);
-    plain && !(flow && value.contains([',', '[', ']', '{', '}']))
-}
-
-fn single(value: &str) -> String {
-    if value.chars().any(char::is_control) {
-        double(value)
-    } else {
-        format!("'{}'", value.replace('\'', "''"))
-    }
-}
-
-fn double(value: &str) -> String {
-    serde_json::Value::from(value).to_string()
 }
 
 /// From indices of characters to offsets of bytes, asked in rising order mostly.
@@ -312,12 +227,21 @@ struct Walk<'a> {
     open: Vec<Open>,
     places: Vec<Place>,
     document: Option<usize>,
+    /// Events so far.
+    events: usize,
+    /// Where the last scalar ended: between it and the next one stand punctuation, comments, tags and anchors.
+    last: usize,
 }
 
 impl Walk<'_> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
         match event {
-            Event::DocumentStart(_) => self.document = Some(self.document.map_or(0, |d| d + 1)),
+            Event::DocumentStart(explicit) => {
+                self.document = Some(self.document.map_or(0, |d| d + 1));
+                if explicit {
+                    self.last = self.bytes.of(span.end.index());
+                }
+            }
             Event::Scalar(text, style, anchor, tag) => {
                 let quotes = quotes(style);
                 self.value(span, text.into_owned(), quotes, anchor, None, tag.is_some())?;
@@ -367,6 +291,16 @@ impl Walk<'_> {
         tagged: bool,
     ) -> Result<(), Problem> {
         let start = u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1);
+        let is_key = matches!(self.open.last(), Some(Open::Map { key: None, complex: 0, .. }));
+        let is_empty = text.is_empty() && quotes == Quotes::None && alias.is_none();
+        let range = match quotes {
+            Quotes::Block => self.block(span, &text),
+            // Its span is that of what comes next.
+            Quotes::None if is_empty && !is_key => self.empty(span, anchor > 0 || tagged),
+            _ => self.range(span, quotes),
+        };
+        self.last = self.last.max(range.end);
+        let range = range.start + self.offset..range.end + self.offset;
         if let Some(Open::Map { key: key @ None, column, complex: 0, .. }) = self.open.last_mut() {
             *key = Some(text.into());
             *column = start;
@@ -376,7 +310,6 @@ impl Walk<'_> {
             let mark = self.mark(span.start.line(), span.start.col());
             return Err(Problem::at(&mark, Kind::Syntax, format!("more than {MAX_NODES} values")));
         }
-        let range = self.range(span, quotes);
         let place = Place {
             document: self.document.unwrap_or(0),
             path: self.path(),
@@ -393,6 +326,7 @@ impl Walk<'_> {
                 Some(Open::Map { column, .. }) => *column,
                 _ => 0,
             },
+            event: self.events,
         };
         self.end_of_value(Some(place));
         Ok(())
@@ -439,11 +373,36 @@ impl Walk<'_> {
         let start = start + properties(self.bytes.text.get(start..end).unwrap_or_default());
         let slice = self.bytes.text.get(start..end).unwrap_or_default();
         let length = match quotes {
-            Quotes::Block => slice.len(),
-            Quotes::None => slice.trim_end().len(),
             Quotes::Single | Quotes::Double => quoted_length(slice),
+            Quotes::None | Quotes::Block => slice.trim_end().len(),
         };
-        start + self.offset..start + length + self.offset
+        start..start + length
+    }
+
+    /// The bytes of a block. The parser says where its content begins, and an end before the last line break or
+    /// behind blank lines and more; both are found in the text.
+    fn block(&self, span: Span, text: &str) -> Range<usize> {
+        let Some(start) = header(self.bytes.text, self.last) else { return self.range(span, Quotes::Block) };
+        let block = self.bytes.text.get(start..).unwrap_or_default();
+        start..start + block_length(block, text)
+    }
+
+    /// Where an empty value belongs: behind the colon of its key, its tag and anchor.
+    fn empty(&self, span: Span, has_properties: bool) -> Range<usize> {
+        let rest = self.bytes.text.get(self.last..).unwrap_or_default();
+        let behind = rest.trim_start();
+        let Some(value) = behind.strip_prefix(':') else {
+            let at = self.bytes.of(span.start.index());
+            return at..at;
+        };
+        let mut left = value;
+        while has_properties && left.trim_start().starts_with(['&', '!']) {
+            left = left.trim_start();
+            let end = left.find(|c: char| c.is_ascii_whitespace() || matches!(c, ',' | ']' | '}'));
+            left = left.get(end.unwrap_or(left.len())..).unwrap_or_default();
+        }
+        let at = self.bytes.text.len() - left.len();
+        at..at
     }
 
     fn mark(&self, line: usize, column: usize) -> Mark {
@@ -455,6 +414,49 @@ impl Walk<'_> {
             width: 1,
         }
     }
+}
+
+/// Where the `|` or `>` of a block stands that follows the scalar before `from`.
+fn header(text: &str, from: usize) -> Option<usize> {
+    let mut rest = text.get(from..)?;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || ":-?,[]{}".contains(c));
+        let end = match rest.chars().next()? {
+            '|' | '>' => return Some(text.len() - rest.len()),
+            '#' => rest.find(['\n', '\r'])?,
+            '&' | '!' => rest.find(char::is_whitespace)?,
+            _ => return None,
+        };
+        rest = rest.get(end..)?;
+    }
+}
+
+/// The length of a block from its header on: to the end of its last line that is not blank, and of one without
+/// such lines its header without the comment.
+fn block_length(block: &str, text: &str) -> usize {
+    let is_blank = |line: &str| line.trim().is_empty();
+    let spaces = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let Some(first) = text.lines().find(|line| !is_blank(line)) else {
+        return write::Block::of(block.lines().next().unwrap_or_default()).indicators;
+    };
+    let mut indent = None;
+    let (mut at, mut end) = (0, 0);
+    for (index, whole) in block.split_inclusive('\n').enumerate() {
+        let line = whole.trim_end_matches(['\r', '\n']);
+        if index == 0 {
+            end = line.len();
+        } else if !is_blank(line) {
+            // The first line may stand further in than the others.
+            let indent = *indent.get_or_insert(spaces(line).saturating_sub(spaces(first)));
+            let ends_document = indent == 0 && (line.starts_with("---") || line.starts_with("..."));
+            if spaces(line) < indent || ends_document {
+                break;
+            }
+            end = at + line.len();
+        }
+        at += whole.len();
+    }
+    end
 }
 
 /// The length of a quoted scalar, both quotes included.
@@ -508,6 +510,3 @@ pub fn aliases(places: &[Place]) -> HashMap<usize, Vec<&Place>> {
     }
     all
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
-use super::{Entry, MAX_BYTES, MAX_DEPTH, MAX_NODES, Mark, Node, Scalar, Source, Style, Tree};
+use super::{Entry, MAX_BYTES, MAX_DEPTH, MAX_KEYS, MAX_NODES, Mark, Node, Scalar, Source, Style, Tree};
 use crate::origin::Layer;
 use crate::problem::{Kind, Problem};
 
@@ -167,6 +167,10 @@ impl Builder<'_> {
                     let merges = self.mode == Mode::Manifest && text == "<<";
                     if let Some(line) = seen.insert(text.to_owned(), node.mark.line).filter(|_| !merges) {
                         let message = format!("key {text:?} is given twice; first in line {line}");
+                        return Err(Problem::at(&node.mark, Kind::Syntax, message));
+                    }
+                    if self.mode == Mode::Strict && entries.len() >= MAX_KEYS {
+                        let message = format!("more than {MAX_KEYS} keys in one map");
                         return Err(Problem::at(&node.mark, Kind::Syntax, message));
                     }
                     *key = Some(node);

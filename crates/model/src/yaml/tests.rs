@@ -542,3 +542,12 @@ fn pyyaml_reads_what_is_written_as_it_was() {
     child.stdin.take().unwrap().write_all(serde_json::to_string(&cases).unwrap().as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_map_of_too_many_keys_is_refused_at_the_first_one_beyond() {
+    let text = |keys: usize| (0..keys).map(|n| format!("k{n}: v\n")).collect::<String>();
+    assert!(parse_one("f", text(MAX_KEYS).as_bytes(), Layer::App).is_ok());
+    let problem = parse_one("f", text(MAX_KEYS + 1).as_bytes(), Layer::App).unwrap_err();
+    assert_eq!(problem.to_string(), "f:5001:1: more than 5000 keys in one map");
+    assert_eq!(manifests("f", text(MAX_KEYS + 1).as_bytes()).unwrap().len(), 1);
+}
