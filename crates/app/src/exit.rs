@@ -1,5 +1,6 @@
 //! How a verb ends: the exit codes of all verbs.
 
+use crate::note;
 use std::process::ExitCode;
 
 /// The end of a verb.
@@ -25,7 +26,7 @@ impl Exit {
             Self::Failed(_) => 3,
         };
         if let Self::Usage(error) | Self::Failed(error) = self {
-            eprintln!("kiban: {error:#}");
+            note!("kiban: {error:#}");
         }
         ExitCode::from(code)
     }

@@ -13,6 +13,17 @@ pub fn line(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// Prints one line to stderr. That nobody reads it, or that its disk is full, ends nothing.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints a formatted line to stderr by [`note`]: what `eprintln!` does, without its panic.
+#[macro_export]
+macro_rules! note {
+    ($($text:tt)*) => { $crate::terminal::note(&format!($($text)*)) };
+}
+
 /// Writes a file so that a reader sees the old or the new content, never a part.
 ///
 /// # Errors

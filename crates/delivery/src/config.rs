@@ -205,7 +205,7 @@ impl DeliverySection {
                 all.push(Complaint::new(&at("forgePath"), why));
             }
             if let Err(error) = kiban_git::Address::parse(&repository.url, repository.insecure) {
-                all.push(Complaint::new(&at("url"), error.to_string()));
+                all.push(Complaint::new(&at("url"), error.to_string()).secret());
             }
             if repository.poll.get() < StdDuration::from_secs(1) {
                 all.push(Complaint::new(

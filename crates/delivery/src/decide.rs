@@ -13,6 +13,9 @@ pub const BAD: &str = "bad";
 pub enum Step {
     /// Nothing: what is asked for runs, and was watched.
     Nothing,
+    /// Nothing is known to be wrong, but somebody doubts it: it is applied again, and watched where that changed
+    /// anything.
+    Check,
     /// It is to be applied, watched and judged.
     Deploy,
     /// It was applied, but who watched it is gone: watch and judge.

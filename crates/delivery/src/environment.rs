@@ -280,13 +280,20 @@ impl Repository for Environment {
 impl Ancestry for Environment {
     fn order<'a>(
         &'a self,
-        applied: &'a Revision,
-        wanted: &'a Revision,
+        applied_of: &'a Revision,
+        wanted_of: &'a Revision,
     ) -> futures_util::future::BoxFuture<'a, Order> {
         Box::pin(async move {
             let id = |revision: &Revision| kiban_git::id_from_hex(revision.commit.as_bytes());
-            let (Some(applied), Some(wanted)) = (id(applied), id(wanted)) else { return Order::Unknown };
+            let (Some(applied), Some(wanted)) = (id(applied_of), id(wanted_of)) else {
+                return Order::Unknown;
+            };
             use kiban_git::Ancestry::{No, Yes};
+            // Somebody else may have deployed what was not fetched here yet.
+            let is_here = self.source.at(&applied.to_string()).await.is_ok();
+            if !is_here && applied_of.repository == wanted_of.repository {
+                return Order::Diverged;
+            }
             let newer = self.source.is_ancestor(applied, wanted).await;
             if matches!(newer, Ok(Yes)) {
                 return Order::Newer;

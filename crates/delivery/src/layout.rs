@@ -88,6 +88,9 @@ pub fn all_settings(content: &dyn Content) -> Result<Vec<Settings>, LayoutError>
     let path = "platform.yaml";
     let bytes = content.file(path)?.unwrap_or_default();
     let repo = Repo::load(&MemoryFiles::of([(path, text(path, &bytes)?)]));
+    if repo.platform.is_none() {
+        return Err(LayoutError::Problems(repo.problems));
+    }
     repo.environments().iter().map(|env| settings(content, env)).collect()
 }
 

@@ -157,10 +157,10 @@ impl Reconciler {
             let retry = self.apps.values().filter_map(|app| app.retry_at).min();
             tokio::select! {
                 () = shutdown.fired() => break,
-                Some(look) = looks.recv() => {
-                    self.on_look(look);
-                    readiness.set();
-                }
+                Some(look) = looks.recv() => match self.on_look(look) {
+                    Ok(()) => readiness.set(),
+                    Err(why) => readiness.unset(why),
+                },
                 delta = self.inventories.next() => self.on_inventory(&delta),
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     if let Ok((name, digest, end)) = ended {
@@ -174,7 +174,11 @@ impl Reconciler {
         self.stop().await;
     }
 
-    fn on_look(&mut self, look: Look) {
+    /// Takes in what a look at the branch brought.
+    ///
+    /// # Errors
+    /// Where it cannot be followed, in words.
+    fn on_look(&mut self, look: Look) -> Result<(), String> {
         let env = self.environment.env.clone();
         if let Look::Failed(why) = look {
             self.figures.polls.with(&[&env, "failed"]).inc();
@@ -182,7 +186,7 @@ impl Reconciler {
                 tracing::error!(env, "the branch cannot be followed: {why}");
                 self.trouble = Some(why);
             }
-            return;
+            return Err(format!("the branch of {env} cannot be followed; the log says why"));
         }
         self.figures.polls.with(&[&env, "ok"]).inc();
         self.figures.head.set(self.rollouts.clock.now().0 as f64 / 1e6);
@@ -192,6 +196,7 @@ impl Reconciler {
         if let Look::New(commit) = look {
             self.take(*commit);
         }
+        Ok(())
     }
 
     /// Takes in a commit: what changed is decided on again.
@@ -225,10 +230,11 @@ impl Reconciler {
                 self.rollouts.threads.report(&about, &unit.app, State::Applying { waiting: String::new() });
             }
         }
+        let before = self.snapshot.as_ref().map(|snapshot| snapshot.head.id().to_string());
         for (unit, brief) in changed {
             let Some(app) = self.apps.get_mut(&unit.app) else { continue };
             match brief {
-                Ok(brief) => app.want(brief, about.clone()),
+                Ok(brief) => app.want(brief, about.clone(), before.clone()),
                 Err(why) => {
                     tracing::warn!(env, app = unit.app, "cannot be deployed: {why}");
                     app.broken = Some(why.clone());
@@ -310,9 +316,12 @@ impl Reconciler {
         if app.was_cut && matches!(step, Step::Nothing | Step::Watch) {
             step = Step::Deploy;
         }
+        if std::mem::take(&mut app.is_doubted) && step == Step::Nothing {
+            step = Step::Check;
+        }
         let is_idle = match step {
             Step::Nothing | Step::Bad | Step::Remove | Step::Held => true,
-            Step::Deploy | Step::Watch | Step::TakeBack => false,
+            Step::Check | Step::Deploy | Step::Watch | Step::TakeBack => false,
         };
         app.state = app::word(&step);
         if is_idle {
@@ -337,8 +346,15 @@ impl Reconciler {
         let settings = &snapshot.settings.environment;
         let (canceller, cancel) = Canceller::new();
         app.running = Some(Running { canceller, digest: digest.clone(), namespace, about: about.clone() });
-        let job =
-            Job { brief, step, about, watch: settings.watch.get(), rollback: settings.rollback, repository };
+        let job = Job {
+            brief,
+            step,
+            about,
+            watch: settings.watch.get(),
+            rollback: settings.rollback,
+            before: app.before.clone(),
+            repository,
+        };
         app.retry_at = None;
         app.was_cut = false;
         app.state = "rolling-out";
@@ -467,6 +483,16 @@ impl Reconciler {
                 self.rollouts.threads.report(&running.about, name, State::Superseded);
             }
             app.ended(digest, &end);
+        }
+        // A namespace or an account that somebody removed makes apps fail, and only the platform's objects bring
+        // it back.
+        if name != PLATFORM
+            && matches!(end, End::Failed { again: true, .. })
+            && let Some(platform) = self.apps.get_mut(PLATFORM)
+        {
+            platform.is_doubted = true;
+            platform.done = None;
+            self.decide(PLATFORM);
         }
         if name == PLATFORM {
             self.decide_all();

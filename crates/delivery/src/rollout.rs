@@ -103,6 +103,8 @@ pub struct Job {
     pub watch: Duration,
     /// Whether a bad one is taken back.
     pub rollback: bool,
+    /// The commit that the branch had before the one that brought this, where that is known.
+    pub before: Option<String>,
     /// Where objects come from, and reverts go.
     pub repository: Arc<dyn Repository>,
 }
@@ -167,6 +169,7 @@ impl Rollouts {
             Step::Held => held(known),
             Step::TakeBack => self.take_back_again(job, known, cancel).await,
             Step::Remove => self.remove(job, cancel).await,
+            Step::Check => self.check(job, known, cancel).await,
             Step::Deploy => self.deploy(job, known, cancel).await,
             Step::Watch => self.watch_and_judge(job, known, cancel).await,
         };
@@ -197,17 +200,28 @@ impl Rollouts {
         }
     }
 
+    /// Applies what is known to run, and goes on only where that changed anything.
+    async fn check(&self, job: &Job, known: Option<&Inventory>, cancel: &Cancel) -> End {
+        match self.applied(job, cancel).await {
+            Applied::Ready { wrote: false } => End::Nothing,
+            Applied::Ready { wrote: true } => self.watch_and_judge(job, known, cancel).await,
+            Applied::Faults(faults) => self.bad(job, known, faults, cancel).await,
+            Applied::End(end) => end,
+        }
+    }
+
+    async fn applied(&self, job: &Job, cancel: &Cancel) -> Applied {
+        let _turn = self.turns.acquire().await;
+        match job.repository.request(&job.brief.app, &job.brief.revision.commit).await {
+            Ok(request) => self.apply(job, &request, cancel).await,
+            Err(why) => Applied::End(End::Failed { why, again: true }),
+        }
+    }
+
     async fn deploy(&self, job: &Job, known: Option<&Inventory>, cancel: &Cancel) -> End {
         self.tell(job, State::Applying { waiting: String::new() });
-        let applied = {
-            let _turn = self.turns.acquire().await;
-            match job.repository.request(&job.brief.app, &job.brief.revision.commit).await {
-                Ok(request) => self.apply(job, &request, cancel).await,
-                Err(why) => return End::Failed { why, again: true },
-            }
-        };
-        match applied {
-            Applied::Ready => self.watch_and_judge(job, known, cancel).await,
+        match self.applied(job, cancel).await {
+            Applied::Ready { .. } => self.watch_and_judge(job, known, cancel).await,
             Applied::Faults(faults) => self.bad(job, known, faults, cancel).await,
             Applied::End(end) => end,
         }
@@ -226,7 +240,9 @@ impl Rollouts {
             () = stuck.for_as_long_as(self.patience) => { canceller.cancel(); work.await }
         };
         match result {
-            Ok(report) if report.is_success() => Applied::Ready,
+            Ok(report) if report.is_success() => {
+                Applied::Ready { wrote: report.count(kiban_kube::apply::Outcome::is_write) > 0 }
+            }
             Ok(report) if report.outcomes.values().any(kiban_kube::apply::Outcome::is_failure) => {
                 Applied::End(End::Failed { why: words::of_report(&report), again: true })
             }
@@ -329,10 +345,13 @@ impl Rollouts {
     async fn good(&self, job: &Job) -> End {
         let (commit, digest) = (job.brief.revision.commit.clone(), job.brief.digest.clone());
         let told = self.told(&commit, GOOD, "");
+        let replaced = std::sync::atomic::AtomicBool::new(false);
         let noted = self
-            .amend(job, &move |inventory| {
+            .amend(job, &|inventory| {
                 // Another deployer may have brought something else meanwhile, of which nothing is known here.
-                if inventory.render != digest || inventory.applying.is_some() {
+                let is_other = inventory.render != digest || inventory.applying.is_some();
+                replaced.store(is_other, std::sync::atomic::Ordering::Relaxed);
+                if is_other {
                     return;
                 }
                 // The commit that was applied may be an older one, which asked for the same.
@@ -341,6 +360,10 @@ impl Rollouts {
             })
             .await;
         match noted {
+            Ok(()) if replaced.into_inner() => {
+                let why = "another deployer brought something else while this was watched".to_owned();
+                End::Failed { why, again: false }
+            }
             Ok(()) => End::Good,
             Err(why) => End::Failed { why, again: true },
         }
@@ -379,6 +402,11 @@ impl Rollouts {
         let then = match self.roll_back(job, good, &hold, cancel).await {
             Ok(done) => done,
             Err(End::Stopped) => return End::Stopped,
+            // It passes: no verdict is noted, so that whoever comes next, this one too, takes it back again.
+            Err(End::Failed { why, again: true }) => {
+                let why = format!("bad: {}; it could not be taken back yet: {why}", hold.reason);
+                return End::Failed { why, again: true };
+            }
             Err(end) => words::not_taken_back(&end),
         };
         self.note_bad(job, &hold, faults, then).await
@@ -423,19 +451,37 @@ impl Rollouts {
         self.tell(job, State::Applying { waiting: format!("the rollback to {}", words::short(good)) });
         let turn = self.turns.acquire().await;
         match self.apply(job, &request, cancel).await {
-            Applied::Ready => {}
-            Applied::Faults(faults) => return Err(cannot(words::cause(&faults))),
+            Applied::Ready { .. } => {}
+            // What was good is not any more: trying again mends nothing.
+            Applied::Faults(faults) => {
+                return Err(End::Failed { why: words::cause(&faults), again: false });
+            }
             Applied::End(end) => return Err(end),
         }
+        request.hold = None;
+        let digest = request.digest();
         drop((turn, request));
         let (bad, cause) = (&hold.bad.commit, &hold.reason);
-        let reverted = job.repository.revert(Revert { app, bad, good, cause }).await;
+        let base = self.base(job, good, &digest).await;
+        let reverted = job.repository.revert(Revert { app, bad, good: &base, cause }).await;
         Ok(match reverted {
             Ok(done) => format!("rolled back to {}; {done}", words::short(good)),
             Err(why) => {
                 format!("rolled back to {}; its change stays in the repository: {why}", words::short(good))
             }
         })
+    }
+
+    /// The last commit before the bad one that asked for the good render: the files of the app go back to that,
+    /// and what others changed in them since the good rollout stays.
+    async fn base(&self, job: &Job, good: &str, digest: &str) -> String {
+        if let Some(before) = &job.before
+            && let Ok(request) = job.repository.request(&job.brief.app, before).await
+            && request.digest() == digest
+        {
+            return before.clone();
+        }
+        good.to_owned()
     }
 
     fn told(&self, commit: &str, verdict: &str, cause: &str) -> Told {
@@ -454,7 +500,10 @@ impl Rollouts {
 
 /// How an apply ended, for who goes on from it.
 enum Applied {
-    Ready,
+    /// All is ready. Whether anything had to be written.
+    Ready {
+        wrote: bool,
+    },
     Faults(Vec<Fault>),
     End(End),
 }

@@ -151,7 +151,13 @@ impl Source {
     pub fn local(dir: &Path) -> Result<Self, SourceError> {
         let local = Arc::new(Local::discover(dir, MAX_OBJECT)?);
         let remote = Remote::folder(Local::discover(dir, MAX_OBJECT)?)?;
-        Ok(Self::new(remote, Arc::new(Store::temporary(MAX_OBJECT)?), None, Some(local)))
+        // A checkout is called like what it was cloned from: others follow the same repository under that name.
+        let origin = local.remote_address("origin").ok().flatten().map(|address| called(&address));
+        let mut source = Self::new(remote, Arc::new(Store::temporary(MAX_OBJECT)?), None, Some(local));
+        if let (Some(origin), Some(inner)) = (origin, Arc::get_mut(&mut source.inner)) {
+            inner.name = origin;
+        }
+        Ok(source)
     }
 
     fn new(remote: Remote, store: Arc<Store>, key: Option<Arc<SshKey>>, local: Option<Arc<Local>>) -> Self {
@@ -350,6 +356,22 @@ impl Source {
             work(&inner, &task)
         });
         done.await.unwrap_or(Err(SourceError::Stopped))
+    }
+}
+
+/// An address as it is noted: like [`Remote::name`] has it, and never with a credential.
+fn called(address: &str) -> String {
+    match Address::parse(address, true) {
+        Ok(Address::Http(address)) => address.to_string(),
+        Ok(Address::Folder(path)) => path.display().to_string(),
+        // Over SSH, most often.
+        Err(_) => match address
+            .split_once("://")
+            .and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
+        {
+            Some((scheme, rest)) => format!("{scheme}://{rest}"),
+            None => address.to_owned(),
+        },
     }
 }
 

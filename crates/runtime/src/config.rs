@@ -56,12 +56,22 @@ pub struct Complaint {
     pub path: Vec<String>,
     /// What is wrong, and what to do.
     pub words: String,
+    /// The line holds what must not be shown.
+    pub is_secret: bool,
 }
 
 impl Complaint {
     /// A complaint about the value at `path`: keys with `.` between them.
     pub fn new(path: &str, words: impl Into<String>) -> Self {
-        Self { path: path.split('.').map(ToOwned::to_owned).collect(), words: words.into() }
+        let path = path.split('.').map(ToOwned::to_owned).collect();
+        Self { path, words: words.into(), is_secret: false }
+    }
+
+    /// The line of the value is not shown: it may hold a credential.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.is_secret = true;
+        self
     }
 }
 
@@ -199,7 +209,8 @@ fn place(tree: &Node, complaint: &Complaint) -> Problem {
     let path: Vec<&str> = complaint.path.iter().map(String::as_str).collect();
     let shown = complaint.path.iter().fold(String::new(), |all, part| step(&all, part));
     let words = format!("{shown}: {}", complaint.words);
-    Problem::at(find(tree, &path, false), Kind::Law, words)
+    let problem = Problem::at(find(tree, &path, false), Kind::Law, words);
+    if complaint.is_secret { Problem { excerpt: None, ..problem } } else { problem }
 }
 
 /// A path with one part more: an index in brackets, a key after a dot.

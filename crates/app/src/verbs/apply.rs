@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::removed::Removed;
 use super::source::{self, Source};
 use super::target::{self, Target};
+use crate::note;
 use crate::{Exit, terminal};
 
 /// Arguments of `kiban apply`.
@@ -97,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     let work = async {
         let cluster = arguments.target.connect().await?;
-        eprintln!("applying {} to {}", arguments.env, cluster.target());
+        note!("applying {} to {}", arguments.env, cluster.target());
         let mut removed = Removed::find(&cluster, &arguments.env, &requests).await?;
         let requests = match target::only(requests, &removed.requests, &arguments.app) {
             Ok(requests) => requests,
@@ -135,7 +136,7 @@ pub async fn apply_all(
     let on_signal = canceller.clone();
     let watcher = tokio::spawn(async move {
         if kiban_runtime::shutdown::signal().await.is_ok() {
-            eprintln!("stopping; applying again goes on from here");
+            note!("stopping; applying again goes on from here");
             on_signal.cancel();
         }
     });
@@ -243,7 +244,7 @@ fn conclude(ends: &[End]) -> anyhow::Result<Exit> {
         let report = match &end.result {
             Ok(report) => Some(report),
             Err(error) => {
-                eprintln!("{}: {error}", end.app);
+                note!("{}: {error}", end.app);
                 failed |= !matches!(error, ApplyError::DryRun { .. });
                 error.report()
             }
@@ -259,7 +260,7 @@ fn conclude(ends: &[End]) -> anyhow::Result<Exit> {
             *total += report.count(of);
         }
         for (object, readiness) in &report.not_ready {
-            eprintln!("{}: {object} is not ready: {}", end.app, readiness.message);
+            note!("{}: {object} is not ready: {}", end.app, readiness.message);
         }
     }
     let [created, configured, pruned, unchanged] = totals;

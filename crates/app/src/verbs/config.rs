@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kiban_runtime::config::{self, Effective, Flag, Loaded};
 
+use crate::note;
 use crate::server::Config;
 use crate::{Exit, terminal};
 
@@ -71,7 +72,7 @@ impl Flags {
     /// Wrong usage.
     pub fn load_or_say(&self) -> Result<Loaded<Config>, Exit> {
         self.load().map_err(|problems| {
-            eprintln!("{problems}");
+            note!("{problems}");
             let count = problems.0.len();
             let things = if count == 1 { "thing" } else { "things" };
             Exit::Usage(anyhow::anyhow!("{count} {things} wrong in the configuration"))

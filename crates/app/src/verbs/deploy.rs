@@ -15,7 +15,7 @@ use kiban_delivery::layout::{self, PLATFORM, PlainFolder};
 use kiban_delivery::notify::{Moment, NotTold, Notifier, Thread, ThreadId, Threads};
 use kiban_delivery::pods::{self, Pods};
 use kiban_delivery::rollout::{Brief, End, Job, Repository, Rollouts};
-use kiban_delivery::source::{Access, Head, Source};
+use kiban_delivery::source::{Access, Head, Source, SourceError};
 use kiban_kube::apply::{Adopt, Options};
 use kiban_kube::cache::{Cache, Interest, Options as CacheOptions};
 use kiban_kube::cancel::{Cancel, Canceller};
@@ -28,6 +28,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::target::Target;
+use crate::note;
 use crate::{Exit, terminal};
 
 /// Arguments of `kiban deploy`.
@@ -103,6 +104,13 @@ pub struct Arguments {
     target: Target,
 }
 
+impl Arguments {
+    /// Whether fields are taken from others although nothing else changes.
+    fn takes_over(&self) -> bool {
+        self.adopt.is_some() || self.force_conflicts
+    }
+}
+
 fn plain_folder(text: &str) -> Result<PlainFolder, String> {
     match text.split(':').collect::<Vec<_>>().as_slice() {
         [path, app, namespace] if ![path, app, namespace].iter().any(|t| t.is_empty()) => Ok(PlainFolder {
@@ -122,7 +130,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 async fn deploy(arguments: &Arguments) -> anyhow::Result<Exit> {
     let (environment, head) = match open(arguments).await {
         Ok(opened) => opened,
-        Err(error) => return Ok(Exit::Usage(error)),
+        Err(error) => return Ok(why_not_opened(error)),
     };
     let environment = Arc::new(environment);
     let snapshot = match environment.snapshot(head).await {
@@ -132,22 +140,30 @@ async fn deploy(arguments: &Arguments) -> anyhow::Result<Exit> {
     let cluster = arguments.target.connect().await?;
     check_cluster(&cluster, &snapshot, arguments.any_cluster).await?;
     let commit = snapshot.head.id().to_string();
-    eprintln!(
-        "deploying {} at {} to {}",
-        arguments.env,
-        &commit.get(..12).unwrap_or(&commit),
-        cluster.target()
-    );
+    note!("deploying {} at {} to {}", arguments.env, &commit.get(..12).unwrap_or(&commit), cluster.target());
     let inventories = inventories(&cluster, &arguments.env).await?;
     let jobs = match jobs(arguments, &environment, &snapshot, &inventories) {
         Ok(jobs) => jobs,
-        Err(error) => return Ok(Exit::Usage(error)),
+        Err(exit) => return Ok(exit),
     };
-    if jobs.is_empty() {
-        terminal::line("everything runs as it is asked for");
-        return Ok(Exit::Done);
-    }
     roll_out(arguments, &cluster, environment, jobs).await
+}
+
+/// A repository that does not answer may answer later; one that is named wrongly never will.
+fn why_not_opened(error: anyhow::Error) -> Exit {
+    let is_wrong = |error: &kiban_git::Error| {
+        matches!(
+            error,
+            kiban_git::Error::Address { .. }
+                | kiban_git::Error::Given { .. }
+                | kiban_git::Error::NotARepository { .. }
+        )
+    };
+    match error.downcast_ref::<SourceError>() {
+        Some(SourceError::Git(why)) if !is_wrong(why) => Exit::Failed(error),
+        Some(SourceError::Stopped) => Exit::Failed(error),
+        _ => Exit::Usage(error),
+    }
 }
 
 /// The repository's environment, and the commit that is deployed.
@@ -226,7 +242,7 @@ fn jobs(
     environment: &Arc<Environment>,
     snapshot: &Arc<Snapshot>,
     inventories: &Inventories,
-) -> anyhow::Result<Vec<(Job, Option<Inventory>)>> {
+) -> Result<Vec<(Job, Option<Inventory>)>, Exit> {
     let settings = &snapshot.settings.environment;
     let about = Thread {
         id: ThreadId { env: arguments.env.clone(), commit: snapshot.head.id().to_string() },
@@ -241,15 +257,16 @@ fn jobs(
         about: about.clone(),
         watch: arguments.watch.unwrap_or_else(|| settings.watch.get()),
         rollback: settings.rollback && !arguments.no_rollback,
+        before: None,
         repository: Arc::clone(environment) as Arc<dyn Repository>,
     };
     let known: Vec<&str> = snapshot.units.iter().map(|u| u.app.as_str()).collect();
     if let Some(unknown) = arguments.app.iter().find(|app| !known.contains(&app.as_str())) {
-        bail!(
+        return Err(Exit::Usage(anyhow::anyhow!(
             "the commit asks for no app \"{unknown}\" in {} (there are: {})",
             arguments.env,
             known.join(", ")
-        );
+        )));
     }
     let is_wanted =
         |app: &str| arguments.app.is_empty() || app == PLATFORM || arguments.app.iter().any(|a| a == app);
@@ -257,8 +274,8 @@ fn jobs(
     let mut jobs = Vec::new();
     let mut places = BTreeMap::new();
     for unit in &snapshot.units {
-        let request =
-            snapshot.request(unit, name, branch, &environment.accounts).map_err(anyhow::Error::msg)?;
+        let request = snapshot.request(unit, name, branch, &environment.accounts);
+        let request = request.map_err(|why| Exit::Usage(anyhow::Error::msg(why)))?;
         places.insert(unit.app.clone(), request.namespace.clone());
         if !is_wanted(&unit.app) {
             continue;
@@ -266,10 +283,18 @@ fn jobs(
         let known = inventories.get(&(request.app.clone(), request.namespace.clone()));
         let brief = Brief::of(&request);
         match decide::next(Some(&brief.digest), known) {
-            Step::Nothing => {}
+            // What an inventory remembers may be gone: by hand it is tried.
+            Step::Nothing if !arguments.takes_over() => jobs.push((job(brief, Step::Check), known.cloned())),
+            Step::Nothing => jobs.push((job(brief, Step::Deploy), known.cloned())),
             // By hand is on purpose: what was bad or held is tried again, and apply says what it thinks of it.
             Step::Bad | Step::Held => jobs.push((job(brief, Step::Deploy), known.cloned())),
             step => jobs.push((job(brief, step), known.cloned())),
+        }
+    }
+    for ((app, namespace), inventory) in inventories {
+        let repository = &inventory.revision.repository;
+        if !places.contains_key(app) && app != PLATFORM && repository != name && !repository.is_empty() {
+            note!("{app} in {namespace} was deployed from {repository}, not from {name}: left alone");
         }
     }
     let ours: Vec<_> = inventories
@@ -286,7 +311,8 @@ fn jobs(
         !places.is_empty(),
     );
     if let Some(why) = gone.held.filter(|_| !arguments.prune_all && arguments.app.is_empty()) {
-        bail!("{why}");
+        note!("{why}");
+        return Err(Exit::Found);
     }
     for (app, namespace) in gone.apps.into_iter().filter(|_| arguments.app.is_empty()) {
         let known = inventories.get(&(app.clone(), namespace.clone())).cloned();
@@ -344,7 +370,7 @@ async fn roll_out(
     let (canceller, cancel) = Canceller::new();
     let signal = tokio::spawn(async move {
         if kiban_runtime::shutdown::signal().await.is_ok() {
-            eprintln!("stopping; deploying again goes on from here");
+            note!("stopping; deploying again goes on from here");
             canceller.cancel();
         }
         // Whoever was told to stop keeps hearing so.
@@ -409,6 +435,9 @@ async fn run_all(
 
 fn conclude(ends: &[(String, End)]) -> Exit {
     let mut exit = Exit::Done;
+    if ends.iter().all(|(_, end)| *end == End::Nothing) {
+        terminal::line("everything runs as it is asked for");
+    }
     for (app, end) in ends {
         match end {
             End::Nothing => {}

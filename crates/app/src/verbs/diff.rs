@@ -17,6 +17,7 @@ use self::sides::Sides;
 use super::removed::Removed;
 use super::source::{self, Source, count};
 use super::target::{self, Target};
+use crate::note;
 use crate::{Exit, terminal};
 
 /// Arguments of `kiban diff`.
@@ -89,7 +90,7 @@ fn between(arguments: &Arguments, base: &str) -> anyhow::Result<Exit> {
         environments.push(Environment::compare(&sides, repo.as_ref(), env, &arguments.app)?);
     }
     if let Some(note) = &sides.note {
-        eprintln!("warning: {note}");
+        note!("warning: {note}");
     }
     let text = match arguments.format {
         Format::Text => page::text(&sides, &environments),
@@ -116,7 +117,7 @@ async fn compare(
     target::check_kinds(&cluster, &requests, options.skip_missing_kinds).await?;
     let sink = |event: Event| {
         if let Event::Warning(text) = event {
-            eprintln!("warning: {text}");
+            note!("warning: {text}");
         }
     };
     let mut all = Vec::new();
@@ -150,5 +151,5 @@ fn print(changed: &[Difference]) {
     }
     let what =
         if changed.is_empty() { "no differences".to_owned() } else { count(changed.len(), "difference") };
-    eprintln!("{what}");
+    note!("{what}");
 }

@@ -20,6 +20,7 @@ use kiban_runtime::clock::SystemClock;
 use serde_json::json;
 
 use super::image::lookup;
+use crate::note;
 use crate::{Exit, terminal};
 
 /// The largest object of the app's checkout that is read, in bytes.
@@ -90,6 +91,11 @@ pub struct Arguments {
 
 /// Ships.
 pub fn run(arguments: &Arguments) -> Exit {
+    if let Some(revision) = arguments.revision.as_deref().filter(|r| id_from_hex(r.as_bytes()).is_none()) {
+        return Exit::Usage(anyhow!(
+            "--revision: {revision:?} is no commit's id: give all of its 40 hexadecimal digits"
+        ));
+    }
     let image = match image(arguments) {
         Ok(image) => image,
         Err(error) => return Exit::Usage(error),
@@ -140,8 +146,11 @@ async fn go(arguments: &Arguments, image: Reference) -> Result<Exit, Exit> {
     for env in &arguments.env {
         let cargo = Cargo { app: arguments.app.clone(), env: env.clone(), image: image.clone() };
         let history = history(arguments, &source, registries.as_ref(), &cargo, revision.as_deref()).await;
+        if let History::Unknown(why) = &history {
+            note!("{env}: whether the image is newer than what runs now is not known: {why}");
+        }
         if matches!(history, History::Backward { .. }) && !arguments.back {
-            eprintln!(
+            note!(
                 "{env}: the image was built from an older commit than the one that runs now; --back ships it all the same"
             );
             exit = Exit::Found;
@@ -151,12 +160,12 @@ async fn go(arguments: &Arguments, image: Reference) -> Result<Exit, Exit> {
         match ship(&port, &cargo, &words).await {
             Ok((shipped, prepared)) => {
                 for warning in prepared.iter().flat_map(|p| &p.warnings) {
-                    eprintln!("{warning}");
+                    note!("{warning}");
                 }
                 terminal::line(&format!("{env}: {}", said(&cargo, &shipped)));
             }
             Err(error @ (ShipError::Refused(_) | ShipError::Layout(_) | ShipError::Foreign { .. })) => {
-                eprintln!("{env}: {error}");
+                note!("{env}: {error}");
                 exit = Exit::Found;
             }
             Err(error) => return Err(Exit::Failed(anyhow!("{env}: {error}"))),

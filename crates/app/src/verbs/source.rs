@@ -7,6 +7,7 @@ use kiban_model::problem::Problem;
 use kiban_model::repo::{DirFiles, Files, Repo};
 
 use crate::Exit;
+use crate::note;
 
 /// Where the repository is.
 #[derive(Debug, clap::Args)]
@@ -45,13 +46,13 @@ pub fn read(files: &dyn Files) -> Repo {
 pub fn render_lawless(repo: &Repo, env: &str, apps: &[String]) -> Result<Rendered, Exit> {
     let wrong = |problems: Vec<Problem>| {
         for problem in &problems {
-            eprintln!("{problem:#}");
+            note!("{problem:#}");
         }
         Exit::Usage(anyhow::anyhow!("{} wrong in the files of {env}", count(problems.len(), "thing")))
     };
     let (rendered, elsewhere) = render_apps(repo, env, apps).map_err(wrong)?;
     for problem in &elsewhere {
-        eprintln!("warning: {problem:#}");
+        note!("warning: {problem:#}");
     }
     Ok(rendered)
 }
@@ -72,7 +73,7 @@ pub fn render(repo: &Repo, env: &str) -> Result<Rendered, Exit> {
 pub fn render_for(repo: &Repo, env: &str, apps: &[String]) -> Result<Rendered, Exit> {
     let rendered = render_lawless(repo, env, apps)?;
     for finding in &rendered.findings {
-        eprintln!("{finding:#}");
+        note!("{finding:#}");
     }
     let errors = rendered.errors().count();
     if errors > 0 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::note;
 use kiban_kube::apply::Request;
 use kiban_kube::client::{Cluster, ConnectOptions};
 use kiban_kube::object::Gvk;
@@ -112,7 +113,7 @@ pub async fn check_kinds(cluster: &Cluster, requests: &[Request], skip: bool) ->
         return Ok(());
     }
     if skip {
-        eprintln!("left out, because the cluster does not know their kind: {}", list.join("; "));
+        note!("left out, because the cluster does not know their kind: {}", list.join("; "));
         return Ok(());
     }
     anyhow::bail!(

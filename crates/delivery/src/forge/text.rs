@@ -55,7 +55,8 @@ pub fn mentionless(text: &str) -> String {
     let line: String = text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
     let mut out = String::with_capacity(line.len());
     let mut before = ' ';
-    for c in line.chars() {
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' => {
                 out.push('\\');
@@ -70,7 +71,7 @@ pub fn mentionless(text: &str) -> String {
                 out.push('\u{200b}');
             }
             // `http://` would be made a link, `GH-1` and `owner/name#1` references.
-            ':' | '-' if before.is_ascii_alphabetic() => {
+            ':' | '-' if before.is_ascii_alphabetic() || (c == ':' && chars.peek() == Some(&'/')) => {
                 out.push(c);
                 out.push('\u{200b}');
             }

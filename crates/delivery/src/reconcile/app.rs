@@ -23,6 +23,10 @@ pub(super) struct App {
     pub(super) wanted: Option<Brief>,
     /// The commit that brought it, for people.
     pub(super) about: Option<Thread>,
+    /// The commit that the branch had before that one.
+    pub(super) before: Option<String>,
+    /// Something of it may be gone, though nothing says so: it is applied again.
+    pub(super) is_doubted: bool,
     /// Why what is asked for cannot be read.
     pub(super) broken: Option<String>,
     /// What is under way.
@@ -52,7 +56,7 @@ pub(super) struct Running {
 
 impl App {
     /// Asks for something. The same as before keeps the commit that brought it.
-    pub(super) fn want(&mut self, brief: Brief, about: Thread) {
+    pub(super) fn want(&mut self, brief: Brief, about: Thread, before: Option<String>) {
         self.broken = None;
         if self
             .wanted
@@ -63,6 +67,7 @@ impl App {
         }
         self.wanted = Some(brief);
         self.about = Some(about);
+        self.before = before;
         self.done = None;
         self.failures = 0;
         self.retry_at = None;
@@ -133,7 +138,7 @@ pub(super) fn word(step: &Step) -> &'static str {
         Step::Nothing => "good",
         Step::Bad => "bad",
         Step::Held => "held",
-        Step::Deploy | Step::Watch | Step::TakeBack | Step::Remove => "rolling-out",
+        Step::Check | Step::Deploy | Step::Watch | Step::TakeBack | Step::Remove => "rolling-out",
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) fn of_error(error: &ApplyError) -> String {
 }
 
 fn some(mut texts: Vec<String>) -> String {
+    let mut seen = std::collections::BTreeSet::new();
+    texts.retain(|text| seen.insert(text.clone()));
     let more = texts.len().saturating_sub(MOST);
     texts.truncate(MOST);
     if more > 0 {

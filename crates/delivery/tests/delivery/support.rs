@@ -50,7 +50,7 @@ pub const NAMESPACE: &str = "checkout-dev";
 /// How far time goes when nothing happens any more.
 const STEP: Duration = Duration::from_secs(4);
 /// Looks at the machine without news after which nothing happens any more.
-const QUIET: u32 = 10;
+const QUIET: u32 = 40;
 /// Looks after which a test gives up waiting.
 const PATIENCE: u32 = 100_000;
 
