@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kiban_base::image::Reference;
 use kiban_model::problem::Problem;
-use kiban_model::yaml::edit::{Change, Place, Scalars, Step, aliases, beside, rewrite_with, scalars};
+use kiban_model::yaml::edit::{Change, Insert, Place, Scalars, Step, aliases, apply, beside, scalars};
 use serde::Deserialize;
 
 use super::ask::Ask;
@@ -59,7 +59,7 @@ struct Work<'a> {
     scalars: &'a Scalars,
     /// New values, by the index of their place.
     edits: BTreeMap<usize, String>,
-    inserts: Vec<(usize, String)>,
+    inserts: Vec<Insert>,
     outcome: Outcome,
 }
 
@@ -151,13 +151,12 @@ impl<'a> Work<'a> {
             }
             (None, Some(value)) => {
                 let place = self.scalars.places.get(index).unwrap_or(name);
-                let (at, text) = beside(self.scalars, place, key, &value);
+                self.inserts.push(beside(self.scalars, place, key, &value, None));
                 self.outcome.changes.push(Changed {
                     line: place.line.saturating_add(1),
                     from: String::new(),
                     to: format!("{key}: {value}"),
                 });
-                self.inserts.push((at, text));
             }
             // A name that is the entry's own needs none; a tag without a digest must not leave the old digest.
             (Some(at), None) => {
@@ -204,7 +203,7 @@ impl<'a> Work<'a> {
             });
             changes.push(Change { place, value, comment: None });
         }
-        self.outcome.text = rewrite_with(self.scalars, &changes, &self.inserts);
+        self.outcome.text = apply(self.scalars, &changes, &self.inserts).map_err(|problem| vec![problem])?;
         self.outcome.changes.sort_by_key(|change| change.line);
         Ok(self.outcome)
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use kiban_base::image::Reference;
 use kiban_model::problem::{Kind, Problem};
-use kiban_model::yaml::edit::{Change, Place, Scalars, beside, rewrite, rewrite_with, scalars};
+use kiban_model::yaml::edit::{Change, Place, Scalars, apply, beside, scalars};
 
 /// What a pin says of an image, and what people read beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub fn set(file: &str, text: &str, pin: &Pin<'_>) -> Result<String, Problem> {
         |p: &&Place| p.document == 0 && p.key(0) == Some("images") && p.key(1) == Some(pin.repository);
     let at = |key: Option<&str>| scalars.places.iter().filter(of_image).find(|p| p.key(2) == key);
     if let Some(place) = at(None).filter(|p| p.path.len() == 2) {
-        return Ok(short(&scalars, place, pin));
+        return short(&scalars, place, pin);
     }
     if let Some(place) = at(Some("digest")) {
         let moved = place.text != pin.digest;
@@ -73,35 +73,29 @@ pub fn set(file: &str, text: &str, pin: &Pin<'_>) -> Result<String, Problem> {
         if let (Some(place), Some(tag)) = (tag, pin.tag) {
             changes.push(Change { place, value: tag, comment: None });
         }
-        return Ok(rewrite(&scalars, &changes));
+        return apply(&scalars, &changes, &[]);
     }
     let entry = |p: &&Place| p.document == 0 && p.key(0) == Some("images") && p.path.len() == 2;
     let Some(last) = scalars.places.iter().rfind(entry) else {
         let message = "it pins no image in the form `images: {<repository>: <digest>}`; a new file takes its place when this one is removed";
         return Err(Problem::of_file(file, Kind::Value, message));
     };
-    let (at, mut new) = beside(&scalars, last, &key(pin.repository), pin.digest);
-    if let Some(tag) = pin.tag.filter(|_| !last.flow) {
-        let end = new.trim_end_matches(['\r', '\n']).len();
-        new.insert_str(end, &format!(" # {tag}"));
-    }
-    Ok(rewrite_with(&scalars, &[], &[(at, new)]))
+    apply(&scalars, &[], &[beside(&scalars, last, pin.repository, pin.digest, pin.tag)])
 }
 
 /// The short form: the digest, and in the comment behind it the tag; without a tag the comment goes.
-fn short(scalars: &Scalars, place: &Place, pin: &Pin<'_>) -> String {
-    let old = &scalars.source.text;
-    let mut text = rewrite(scalars, &[Change { place, value: pin.digest, comment: pin.tag }]);
-    if let (None, Some(comment)) = (pin.tag, scalars.comment_after(place))
-        && place.text != pin.digest
-    {
-        // It stands behind the value, and moved with its end.
-        let moved = |at: usize| (at + text.len()).saturating_sub(old.len());
-        let (start, end) = (moved(comment.start), moved(comment.end));
-        let start = text.get(..start).map_or(start, |before| before.trim_end_matches([' ', '\t']).len());
-        text.replace_range(start..end, "");
+fn short(scalars: &Scalars, place: &Place, pin: &Pin<'_>) -> Result<String, Problem> {
+    let mut text = apply(scalars, &[Change { place, value: pin.digest, comment: pin.tag }], &[])?;
+    if pin.tag.is_some() || place.text == pin.digest || scalars.comment_after(place).is_none() {
+        return Ok(text);
     }
-    text
+    let now = self::scalars(&scalars.source.name, &text)?;
+    let at = |p: &&Place| p.document == place.document && p.path == place.path;
+    if let Some(comment) = now.places.iter().find(at).and_then(|place| now.comment_after(place)) {
+        let before = text.get(..comment.start).unwrap_or_default().trim_end_matches([' ', '\t']).len();
+        text.replace_range(before..comment.end, "");
+    }
+    Ok(text)
 }
 
 /// The text without some keys of maps.
@@ -192,15 +186,15 @@ mod tests {
 
     /// A line of a pin that nobody asks to change.
     fn other() -> impl Strategy<Value = String> {
+        let form = select(vec!["line", "long", "block", "empty"]);
         let name =
             select(vec!["r.example/b", "'r.example/c'", "\"r.example/ab\"", "r.example:5000/a", "nginx"]);
         let comment = select(vec!["", " # r.example/a", "   # ü: 1"]);
-        (name, comment, any::<bool>()).prop_map(|(name, comment, long)| {
-            if long {
-                format!("  {name}:{comment}\n    tag: '1'\n    digest: {OLD}\n")
-            } else {
-                format!("  {name}: {OLD}{comment}\n")
-            }
+        (name, comment, form).prop_map(|(name, comment, form)| match form {
+            "long" => format!("  {name}:{comment}\n    tag: '1'\n    digest: {OLD}\n"),
+            "block" => format!("  {name}: >-{comment}\n    {OLD}\n\n"),
+            "empty" => format!("  {name}:{comment}\n"),
+            _ => format!("  {name}: {OLD}{comment}\n"),
         })
     }
 
@@ -282,6 +276,41 @@ mod tests {
         assert_eq!(set_in(&known, &image), known);
         let tagged = format!("images:\n  r.example/a: {NEW} # 2.0\n");
         assert_eq!(set_in(&tagged, &image), tagged);
+    }
+
+    #[test]
+    fn blocks_and_keys_without_a_value_are_pinned() {
+        let image = format!("r.example/a:2.0@{NEW}");
+        for (old, new) in [
+            (
+                format!("images:\n  r.example/a: >-\n    {OLD}\n  r.example/b: x\n"),
+                format!("images:\n  r.example/a: >-\n    {NEW}\n  r.example/b: x\n"),
+            ),
+            (
+                format!("images:\n  r.example/a: | # 1.0\n    {OLD}\n"),
+                format!("images:\n  r.example/a: |- # 2.0\n    {NEW}\n"),
+            ),
+            (
+                "images:\n  r.example/a:\n  r.example/b: x\n".to_owned(),
+                format!("images:\n  r.example/a: {NEW} # 2.0\n  r.example/b: x\n"),
+            ),
+            ("images:\n  r.example/a:".to_owned(), format!("images:\n  r.example/a: {NEW} # 2.0")),
+            (
+                format!("images:\n  r.example/b: >-\n    {OLD}\n"),
+                format!("images:\n  r.example/b: >-\n    {OLD}\n  r.example/a: {NEW} # 2.0\n"),
+            ),
+            (
+                format!("images:\n  r.example/a:\n    digest: >-\n      {OLD}\n    tag: |\n      1.0\n"),
+                format!("images:\n  r.example/a:\n    digest: >-\n      {NEW}\n    tag: |-\n      2.0\n"),
+            ),
+        ] {
+            assert_eq!(set_in(&old, &image), new, "{old:?}");
+        }
+        let old = format!("images:\n  r.example/a: >- # 1.0\n    {OLD}\n");
+        assert_eq!(
+            set_in(&old, &format!("r.example/a@{NEW}")),
+            format!("images:\n  r.example/a: >-\n    {NEW}\n")
+        );
     }
 
     #[test]

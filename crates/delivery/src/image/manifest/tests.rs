@@ -105,24 +105,61 @@ fn anchors_are_followed_and_never_change_what_nobody_asks_for() {
     assert!(problem.starts_with("t.yaml:3:22: the value in line 4 is this one by its anchor"), "{problem}");
 }
 
-/// A container of a random document, in a random style.
-fn container() -> impl Strategy<Value = String> {
+#[test]
+fn blocks_and_empty_values_are_set_and_what_follows_them_stays() {
+    let pod = |image: &str| {
+        format!("kind: Pod\nspec:\n  containers:\n  - name: app\n    image:{image}    ports: []\n")
+    };
+    for (old, new) in [
+        (" >-\n      a/b:1\n", " >-\n      n:2\n"),
+        (" |+ # c\n      a/b:1\n\n", " |- # c\n      n:2\n\n"),
+        ("\n", " n:2\n"),
+        (" # none\n", " n:2 # none\n"),
+    ] {
+        assert_eq!(changed(&pod(old), &["app=n:2"]), pod(new));
+    }
+    let flow = "spec: {containers: [{name: app, image: }, {image: , name: app}]}\n";
+    assert_eq!(changed(flow, &["app=n:2"]), flow.replace("image: ", "image: n:2 "));
+    let bare = "spec: {containers: [{name: app, image}]}\n";
+    let why = run("t.yaml", bare, &["app=n:2"]).unwrap_err().remove(0).to_string();
+    assert!(why.starts_with("t.yaml:1:") && why.contains("without changing something else"), "{why}");
+    let kustomize = "kind: Kustomization\nimages:\n- name: >-\n    app\n\n- name: b\n  newTag:\n";
+    assert_eq!(
+        changed(kustomize, &["app=app:v2", "b=b:v3"]),
+        "kind: Kustomization\nimages:\n- name: >-\n    app\n\n  newTag: v2\n- name: b\n  newTag: v3\n"
+    );
+}
+
+/// A container of a random document, in a random style: before, and with its image set.
+fn container() -> impl Strategy<Value = (String, String)> {
     let name = select(vec!["app", "'app'", "\"app\"", "log", "other"]);
     let image = select(vec![
-        "r.example/a:1",
-        "'r.example/b:1'",
-        "\"r.example/c:1\"",
-        "&x r.example/d:1",
-        "!!str r.example/e:1",
+        ("r.example/a:1", "NEW"),
+        ("'r.example/b:1'", "'NEW'"),
+        ("\"r.example/c:1\"", "\"NEW\""),
+        ("&x r.example/d:1", "&x NEW"),
+        ("!!str r.example/e:1", "!!str NEW"),
+        (">-\n          r.example/f:1", ">-\n          NEW"),
+        ("|- # c\n         r.example/g:1\n         x", "|- # c\n         NEW"),
+        ("&x |\n          r.example/h:1\n\n", "&x |-\n          NEW\n\n"),
+        ("", "NEW "),
+        ("&x", "&x NEW"),
     ]);
+    let key = select(vec!["image", "'image'", "\"image\""]);
     let comment = select(vec!["", " # c", "   # image: x", " # {\"$imagepolicy\": \"f:p\"}"]);
-    (name, image, comment, any::<bool>(), any::<bool>()).prop_map(|(name, image, comment, flow, first)| {
-        match (flow, first) {
-            (true, _) => format!("    - {{ name: {name}, image: {image} , tty: true}}{comment}\n"),
-            (false, true) => format!("    - name: {name}{comment}\n      image: {image}{comment}\n"),
-            (false, false) => format!("    -   image:   {image}{comment}\n        name: {name}\n        env: [ {{name: E, value: 'ü, #'}} ]\n"),
-        }
-    })
+    (name, key, image, comment, any::<bool>(), any::<bool>()).prop_map(
+        |(name, key, (old, new), comment, flow, first)| {
+            let is_block = old.contains('\n');
+            // Behind a block a comment would be text.
+            let behind = if is_block { "" } else { comment };
+            let with = |image: &str| match (flow && !is_block, first) {
+                (true, _) => format!("    - {{ name: {name}, {key}: {image} , tty: true}}{comment}\n"),
+                (false, true) => format!("    - name: {name}{comment}\n      {key}: {image}{behind}\n"),
+                (false, false) => format!("    -   {key}: {image}{behind}\n        name: {name}\n        env: [ {{name: E, value: 'ü, #'}} ]\n"),
+            };
+            (with(old), with(&new.replace("NEW", "new.example/app:9")))
+        },
+    )
 }
 
 proptest! {
@@ -135,7 +172,9 @@ proptest! {
     ) {
         // An anchor may be set once only.
         let containers = containers.into_iter().enumerate();
-        let containers: Vec<String> = containers.map(|(at, c)| c.replace("&x", &format!("&x{at}"))).collect();
+        let unique = |text: String, at: usize| text.replace("&x", &format!("&x{at}"));
+        let (old, new): (Vec<String>, Vec<String>) =
+            containers.map(|(at, (old, new))| (unique(old, at), unique(new, at))).unzip();
         let document = |containers: &[String]| {
             let mut text = format!("# head: ü\nspec:\n  containers: # all\n{}{tail}", containers.concat());
             if crlf {
@@ -146,18 +185,10 @@ proptest! {
             }
             text
         };
-        // What is expected is written by other means: in the text of each container that is asked for.
         let is_asked = |c: &String| ["name: app", "name: 'app'", "name: \"app\""].iter().any(|n| c.contains(n));
-        let expected: Vec<String> = containers
-            .iter()
-            .map(|c| match c.find("r.example/") {
-                Some(at) if is_asked(c) => {
-                    format!("{}new.example/app:9{}", &c[..at], &c[at + "r.example/a:1".len()..])
-                }
-                _ => c.clone(),
-            })
-            .collect();
-        let outcome = run("t.yaml", &document(&containers), &["app=new.example/app:9"]).unwrap();
+        let expected: Vec<String> =
+            old.iter().zip(&new).map(|(old, new)| if is_asked(old) { new.clone() } else { old.clone() }).collect();
+        let outcome = run("t.yaml", &document(&old), &["app=new.example/app:9"]).unwrap();
         prop_assert_eq!(outcome.text, document(&expected));
     }
 }
