@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use http::HeaderValue;
 
 use crate::error::Error;
@@ -15,11 +15,18 @@ const ANY_USER: &str = "x-access-token";
 /// No token is longer.
 const LONGEST: u64 = 64 << 10;
 
+/// What stands in a message in place of a secret.
+const MASK: &str = "***";
+/// So many bytes of a secret's begin are masked as the whole is: messages are cut to a length.
+const TELLING: usize = 8;
+
 /// A user with a password or token, or a token alone.
 #[derive(Clone)]
 pub struct Credential {
     name: String,
     header: HeaderValue,
+    /// What must not stand in a message: the secret, and the forms in which a server may say it back.
+    forms: Vec<String>,
 }
 
 impl Credential {
@@ -36,7 +43,8 @@ impl Credential {
                 why: "the user holds a colon, or a part holds control characters".to_owned(),
             });
         }
-        Self::new(name, secret, format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))))
+        let pair = format!("{user}:{secret}");
+        Self::new(name, secret, Some(&pair), format!("Basic {}", STANDARD.encode(&pair)))
     }
 
     /// A token that is sent as it is, for servers that ask for that; forges take it of git only as [`Self::token`].
@@ -45,7 +53,7 @@ impl Credential {
     /// Where it cannot be sent.
     pub fn bearer(name: &str, token: &str) -> Result<Self, Error> {
         let token = token.trim();
-        Self::new(name, token, format!("Bearer {token}"))
+        Self::new(name, token, None, format!("Bearer {token}"))
     }
 
     /// A token as people keep it: `user:token`, or the token alone, which forges take for any user. That is
@@ -77,7 +85,7 @@ impl Credential {
         }
     }
 
-    fn new(name: &str, secret: &str, header: String) -> Result<Self, Error> {
+    fn new(name: &str, secret: &str, pair: Option<&str>, header: String) -> Result<Self, Error> {
         let refuse = |why: &str| Error::Given { what: format!("the credential {name}"), why: why.to_owned() };
         if secret.is_empty() {
             return Err(refuse("it is empty"));
@@ -85,7 +93,7 @@ impl Credential {
         let mut header = HeaderValue::try_from(header)
             .map_err(|_| refuse("it holds characters that no header can carry"))?;
         header.set_sensitive(true);
-        Ok(Self { name: name.to_owned(), header })
+        Ok(Self { name: name.to_owned(), header, forms: forms(secret, pair) })
     }
 
     /// What messages call it.
@@ -93,9 +101,44 @@ impl Credential {
         &self.name
     }
 
+    /// A text from outside without the secret in any of its forms, also where the text was cut inside of one.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let secret = self.forms.iter().map(|form| shared(rest, form)).max().unwrap_or(0);
+            if secret > 0 {
+                out.push_str(MASK);
+                rest = rest.get(secret..).unwrap_or_default().trim_start_matches('=');
+            } else {
+                out.push(c);
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            }
+        }
+        out
+    }
+
     pub(crate) fn header(&self) -> &HeaderValue {
         &self.header
     }
+}
+
+/// The forms of a secret: itself, as it stands in quotes, and in base64 without padding, alone and with its user.
+fn forms(secret: &str, pair: Option<&str>) -> Vec<String> {
+    let mut forms = vec![secret.to_owned(), secret.escape_debug().to_string()];
+    for text in [Some(secret), pair].into_iter().flatten() {
+        forms.extend([STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text)]);
+    }
+    forms.sort_unstable();
+    forms.dedup();
+    forms
+}
+
+/// How much of a form a text begins with, in bytes; nothing where that tells nothing.
+fn shared(text: &str, form: &str) -> usize {
+    let both = text.chars().zip(form.chars()).take_while(|(a, b)| a == b);
+    let length = both.map(|(c, _)| c.len_utf8()).sum();
+    if length == form.len() || length >= TELLING { length } else { 0 }
 }
 
 impl fmt::Debug for Credential {

@@ -249,8 +249,29 @@ impl Error {
         }
     }
 
+    /// With all texts that may quote the other side changed.
+    pub(crate) fn with_words(mut self, change: &dyn Fn(&str) -> String) -> Self {
+        let text = match &mut self {
+            Self::Network { why, .. }
+            | Self::Protocol { why, .. }
+            | Self::Lost { why, .. }
+            | Self::Pack { why, .. }
+            | Self::RefName { why, .. }
+            | Self::Object { why, .. } => why,
+            Self::Forbidden { words, .. }
+            | Self::RateLimited { words, .. }
+            | Self::Server { words, .. }
+            | Self::Refused { words, .. } => words,
+            Self::Redirect { to, .. } => to,
+            Self::Path { path, .. } => path,
+            _ => return self,
+        };
+        *text = change(text);
+        self
+    }
+
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { what, path: path.to_owned(), source }
+        move |source| Self::Io { what, path: path.to_owned(), source: unnamed(source) }
     }
 
     pub(crate) fn pack(from: &str, why: impl Into<String>) -> Self {
@@ -259,6 +280,17 @@ impl Error {
 
     pub(crate) fn object(id: Oid, why: impl Into<String>) -> Self {
         Self::Object { id, why: why.into() }
+    }
+}
+
+/// An error of a temporary file without its random name: the same trouble has the same words each time.
+fn unnamed(source: std::io::Error) -> std::io::Error {
+    if source.raw_os_error().is_some() || source.get_ref().is_none() {
+        return source;
+    }
+    match source.to_string().split_once(" at path \"") {
+        Some((words, _)) => std::io::Error::new(source.kind(), words.to_owned()),
+        None => source,
     }
 }
 
@@ -288,4 +320,29 @@ pub(crate) fn tame(bytes: &[u8], limit: usize) -> String {
         }
     }
     out.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_with_temporary_files_has_the_same_words() {
+        let root = tempfile::tempdir().unwrap();
+        let gone = root.path().join("gone");
+        let fail = || {
+            let why = tempfile::Builder::new().prefix("tmp_pack_").tempfile_in(&gone).unwrap_err();
+            assert!(why.to_string().contains("tmp_pack_"), "{why}");
+            Error::io("write a pack in", &gone)(why)
+        };
+        let (one, two) = (fail(), fail());
+        assert_eq!(format!("{one} {one:?}"), format!("{two} {two:?}"));
+        let said = one.to_string();
+        assert!(
+            said.starts_with(&format!("cannot write a pack in {}: No such file", gone.display())),
+            "{said}"
+        );
+        assert!(!said.contains("tmp_pack_"), "{said}");
+    }
 }

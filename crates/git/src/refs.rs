@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::Oid;
 use crate::error::{Error, tame};
@@ -19,6 +22,12 @@ const LONGEST: usize = 1000;
 const ONE: u64 = 4096;
 /// The file with all packed refs.
 const ALL: u64 = 256 << 20;
+
+/// How long a lock is waited for, as git waits for that of packed refs, and the shortest and longest pause.
+const WAIT: Duration = Duration::from_secs(1);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// No change of a ref takes that long: a lock this old may be that of a process that was killed.
+const STALE: Duration = Duration::from_secs(600);
 
 /// The refs of a repository.
 #[derive(Debug, Clone)]
@@ -123,10 +132,19 @@ impl Refs {
         Ok(found.into_iter().collect())
     }
 
-    /// Sets a ref where it is at `expected`, or removes it. The change lasts when this returns.
-    pub(crate) fn update(&self, name: &str, expected: Option<Oid>, new: Option<Oid>) -> Result<(), Error> {
+    /// Sets a ref where it is at `expected`, or removes it. The change lasts when this returns. While another
+    /// process holds the ref's lock, this waits for [`WAIT`] at most, and not beyond the deadline.
+    pub(crate) fn update(
+        &self,
+        name: &str,
+        expected: Option<Oid>,
+        new: Option<Oid>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
         check_name(name)?;
-        let lock = Lock::take(&self.path(name))?;
+        let most = Instant::now() + WAIT;
+        let until = deadline.map_or(most, |deadline| most.min(deadline));
+        let lock = Lock::take(&self.path(name), until)?;
         let current = self.read(name)?;
         if current != expected {
             return Err(Error::RefMoved { name: name.to_owned(), current, expected });
@@ -134,19 +152,19 @@ impl Refs {
         match new {
             Some(id) => lock.put(&format!("{id}\n")),
             None => {
-                self.unpack(name)?;
+                self.unpack(name, until)?;
                 lock.remove()
             }
         }
     }
 
     /// Takes a name out of the packed refs.
-    fn unpack(&self, name: &str) -> Result<(), Error> {
+    fn unpack(&self, name: &str, until: Instant) -> Result<(), Error> {
         let path = self.common.join("packed-refs");
         if !self.packed()?.contains_key(name) {
             return Ok(());
         }
-        let lock = Lock::take(&path)?;
+        let lock = Lock::take(&path, until)?;
         let text = files::read(&path, ALL)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let (mut out, mut gone) = (String::with_capacity(text.len()), false);
@@ -193,22 +211,26 @@ struct Lock {
 }
 
 impl Lock {
-    fn take(target: &Path) -> Result<Self, Error> {
+    fn take(target: &Path, until: Instant) -> Result<Self, Error> {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".lock");
         let path = target.with_file_name(name);
         let folder = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        match File::options().write(true).create_new(true).open(&path) {
-            Ok(file) => Ok(Self { target: target.to_owned(), path, file }),
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
-                let why = format!(
-                    "another process changes it, or one was killed while it did: then remove {}",
-                    path.display()
-                );
-                Err(Error::Busy { path: target.to_owned(), why })
+        let mut pause = PAUSES.0;
+        loop {
+            match File::options().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Self { target: target.to_owned(), path, file }),
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(why) => return Err(Error::io("create", &path)(why)),
             }
-            Err(why) => Err(Error::io("create", &path)(why)),
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Busy { path: target.to_owned(), why: held(&path) });
+            }
+            // Nobody wakes this thread: whoever holds the lock is another process, or knows nothing of it.
+            std::thread::park_timeout(pause.min(left));
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
@@ -231,9 +253,53 @@ impl Lock {
     }
 }
 
+/// Who holds a lock. Only one that is old may be nobody's.
+fn held(lock: &Path) -> String {
+    let age = fs::metadata(lock).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+    match age.filter(|age| *age >= STALE) {
+        Some(age) => format!(
+            "{} is there for {} minutes: if no process changes this repository any more, one was killed while it did; then remove that file",
+            lock.display(),
+            age.as_secs() / 60
+        ),
+        None => format!("another process holds {}; try again", lock.display()),
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // After a rename there is nothing to remove.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let refs = Refs { own: root.path().to_owned(), common: root.path().to_owned() };
+        let id = id_from_hex(&[b'1'; 40]);
+        let soon = Instant::now() + WAIT;
+        let held = Lock::take(&refs.path("refs/heads/main"), soon).unwrap();
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                start.wait();
+                refs.update("refs/heads/main", None, id, None)
+            });
+            start.wait();
+            drop(held);
+            waits.join().unwrap().unwrap();
+        });
+        assert_eq!(refs.read("refs/heads/main").unwrap(), id);
+        let _held = Lock::take(&refs.path("refs/heads/main"), soon).unwrap();
+        // Without time left nothing is waited for.
+        let busy = refs.update("refs/heads/main", id, None, Some(Instant::now())).unwrap_err();
+        assert!(matches!(busy, Error::Busy { .. }) && !busy.to_string().contains("remove"), "{busy}");
+        assert_eq!(refs.read("refs/heads/main").unwrap(), id);
     }
 }

@@ -38,7 +38,7 @@ pub struct Remote {
 
 #[derive(Debug)]
 enum Way {
-    Http(smart::Server),
+    Http(Box<smart::Server>),
     Folder(Box<Local>),
 }
 
@@ -144,7 +144,7 @@ impl Remote {
             Address::Folder(path) => Self::folder(Local::open(&path, object_bytes)?),
             Address::Http(address) => {
                 let name = address.to_string();
-                Ok(Self { way: Way::Http(smart::Server::new(address, credential, http)), name })
+                Ok(Self { way: Way::Http(Box::new(smart::Server::new(address, credential, http))), name })
             }
         }
     }
@@ -169,7 +169,7 @@ impl Remote {
     /// Where it cannot be asked.
     pub fn refs(&self, prefixes: &[&str], task: &Task) -> Result<Vec<RemoteRef>, Error> {
         match &self.way {
-            Way::Http(server) => server.refs(prefixes, task),
+            Way::Http(server) => server.refs(prefixes, task).map_err(|why| server.masked(why)),
             Way::Folder(local) => folder::refs(local, prefixes),
         }
     }
@@ -229,7 +229,9 @@ impl Remote {
             None
         } else {
             match &self.way {
-                Way::Http(server) => server.fetch(store, id, depth, &haves(store)?, task)?,
+                Way::Http(server) => {
+                    server.fetch(store, id, depth, &haves(store)?, task).map_err(|why| server.masked(why))?
+                }
                 Way::Folder(local) => folder::fetch(local, store, id, depth, task)?,
             }
         };
@@ -287,7 +289,10 @@ impl Remote {
             store.objects().get_as(&new, Kind::Commit)?;
         }
         match &self.way {
-            Way::Http(server) => server.push(store.objects(), push, &haves(store)?, task),
+            Way::Http(server) => server
+                .push(store.objects(), push, &haves(store)?, task)
+                .map(|pushed| server.masked_answer(pushed))
+                .map_err(|why| server.masked(why)),
             Way::Folder(local) => folder::push(local, store.objects(), push, task),
         }
     }

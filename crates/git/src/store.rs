@@ -140,7 +140,7 @@ impl Store {
         }
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.refs.read(name)?;
-        if current == new { Ok(()) } else { self.refs.update(name, current, new) }
+        if current == new { Ok(()) } else { self.refs.update(name, current, new, None) }
     }
 
     /// Keeps a commit, and all that it needs, for as long as the answer or a clone of it lives.

@@ -87,7 +87,7 @@ impl Receiver<'_> {
         work.resolve(file.as_file())?;
         if work.complete(file.as_file_mut(), bytes)? {
             sum = checksum_again(file.as_file_mut(), work.entries.len())
-                .map_err(Error::io("write", file.path()))?;
+                .map_err(Error::io("write a pack in", self.folder))?;
         }
         let places = work.finish()?;
         keep(file, &places, sum, self.folder)?;

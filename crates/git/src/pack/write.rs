@@ -114,7 +114,8 @@ pub(crate) fn keep(pack: NamedTempFile, places: &[Place], sum: Oid, folder: &Pat
     let path = folder.join(format!("pack-{sum}.pack"));
     let other = tempfile::Builder::new().prefix("tmp_idx_").tempfile_in(folder);
     let mut other = other.map_err(Error::io("create a file in", folder))?;
-    index::write(other.as_file_mut(), places, sum).map_err(Error::io("write", other.path()))?;
+    index::write(other.as_file_mut(), places, sum)
+        .map_err(Error::io("write the index of a pack in", folder))?;
     files::persist(pack, &path)?;
     files::persist(other, &path.with_extension("idx"))?;
     files::sync_folder(folder)?;

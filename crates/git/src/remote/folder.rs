@@ -174,7 +174,7 @@ pub(crate) fn push(local: &Local, objects: &Objects, push: &Push, task: &Task) -
             ids.iter().map(|id| Ok((*id, objects.get(id)?))).collect::<Result<_, Error>>()?;
         local.objects().write(&copies)?;
     }
-    match local.refs.update(&push.name, push.expected, push.new) {
+    match local.refs.update(&push.name, push.expected, push.new, Some(task.deadline())) {
         Ok(()) => Ok(Pushed::Done),
         Err(Error::RefMoved { current, .. }) => Ok(Pushed::Raced { current }),
         Err(why) => Err(why),

@@ -16,7 +16,7 @@ use crate::files;
 use crate::http::{Body, Http, Repeatable};
 use crate::object::id_from_hex;
 use crate::pktline::{self, Packet};
-use crate::remote::RemoteRef;
+use crate::remote::{Pushed, RemoteRef};
 use crate::task::Task;
 
 /// The depth that means all of the history.
@@ -61,6 +61,24 @@ impl Server {
     /// What messages call it.
     pub(crate) fn name(&self) -> String {
         self.address.to_string()
+    }
+
+    /// An error in which no server says the credential back.
+    pub(crate) fn masked(&self, why: Error) -> Error {
+        match &self.credential {
+            Some(credential) => why.with_words(&|text| credential.mask(text)),
+            None => why,
+        }
+    }
+
+    /// A refusal in which no server says the credential back.
+    pub(crate) fn masked_answer(&self, pushed: Pushed) -> Pushed {
+        match (pushed, &self.credential) {
+            (Pushed::Rejected { reason, words }, Some(credential)) => {
+                Pushed::Rejected { reason: credential.mask(&reason), words: credential.mask(&words) }
+            }
+            (other, _) => other,
+        }
     }
 
     pub(crate) fn wrong(&self, why: impl Into<String>) -> Error {

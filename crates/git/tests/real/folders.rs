@@ -1,6 +1,8 @@
 //! Repositories of this machine as remotes.
 
-use kiban_git::{Address, Ancestry, Depth, Error, Local, Push, Pushed, Remote};
+use std::time::Duration;
+
+use kiban_git::{Address, Ancestry, Cancel, Depth, Error, Limits, Local, Push, Pushed, Remote, Task};
 
 use crate::support::{MOST, Repo, change, client, git, git_command, has_git, main_branch, store, task};
 
@@ -85,12 +87,8 @@ fn of_many_at_once_exactly_one_wins_in_a_folder() {
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
     assert_eq!(outcomes.iter().filter(|o| matches!(o, Ok(Pushed::Done))).count(), 1);
-    // The others lost, or met the lock while the winner held it.
-    assert!(
-        outcomes
-            .iter()
-            .all(|o| matches!(o, Ok(Pushed::Done | Pushed::Raced { .. }) | Err(Error::Busy { .. })))
-    );
+    // The others waited while the winner held the lock, and lost.
+    assert!(outcomes.iter().all(|o| matches!(o, Ok(Pushed::Done | Pushed::Raced { .. }))), "{outcomes:?}");
     git(&repo.bare, &["fsck", "--strict", "--full"]);
 }
 
@@ -155,7 +153,25 @@ fn folders_that_cannot_be_used_say_why() {
     let new = store.commit(&change(base, &[("x", "1\n")]), None).unwrap().unwrap().id();
     let push = Push { name: "refs/heads/main".to_owned(), expected: Some(base), new: Some(new) };
     let why = remote.push(&store, &push, &task()).unwrap_err();
-    assert!(matches!(why, Error::Busy { .. }) && why.to_string().contains("main.lock"), "{why}");
+    let said = why.to_string();
+    assert!(matches!(why, Error::Busy { .. }) && said.contains("main.lock; try again"), "{why}");
+    assert!(!said.contains("remove"), "it may be in use: {said}");
+    // One that is old may be nobody's.
+    let lock = std::fs::File::options().write(true).open(repo.bare.join("refs/heads/main.lock")).unwrap();
+    let made = lock.metadata().unwrap().modified().unwrap();
+    lock.set_modified(made - Duration::from_secs(3600)).unwrap();
+    let said = remote.push(&store, &push, &task()).unwrap_err().to_string();
+    assert!(
+        said.contains("main.lock is there for 60 minutes") && said.contains("remove that file"),
+        "{said}"
+    );
+    // What waits for a lock takes it as soon as it is free, and not beyond its own time.
+    let short =
+        Task::new(Limits { time: Duration::from_millis(300), ..Limits::default() }, Cancel::default());
+    let busy = remote.push(&store, &push, &short).unwrap_err();
+    assert!(matches!(busy, Error::Busy { .. } | Error::Timeout { .. }), "{busy}");
+    std::fs::remove_file(repo.bare.join("refs/heads/main.lock")).unwrap();
+    assert_eq!(remote.push(&store, &push, &task()).unwrap(), Pushed::Done);
 }
 
 #[test]

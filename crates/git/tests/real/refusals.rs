@@ -64,6 +64,49 @@ fn the_credential_opens_what_is_closed_and_is_never_repeated() {
 }
 
 #[test]
+fn a_server_that_says_the_credential_back_is_not_quoted_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let web = Web::new(root.path());
+    // kiban:ghp_verysecrettoken, and the token alone
+    let (pair, alone) = ("a2liYW46Z2hwX3ZlcnlzZWNyZXR0b2tlbg", "Z2hwX3ZlcnlzZWNyZXR0b2tlbg");
+    let remote = remote(&web, Some(Credential::basic("TOKEN", "kiban", SECRET).unwrap()));
+    let long = format!("{}{SECRET}", "x ".repeat(243));
+    let echoes = [
+        (format!("Authorization: Basic {pair}==, kiban:{SECRET}."), "Authorization: Basic ***, kiban:***."),
+        (format!("{alone} {SECRET}{SECRET}"), "*** ******"),
+        // Cut to its length inside of the token.
+        (long, "x ***"),
+    ];
+    for (status, page) in [("500 Internal Server Error", false), ("403 Forbidden", false), ("200 OK", true)] {
+        for (echo, shown) in &echoes {
+            let kind = if page { echo.as_str() } else { "text/plain" };
+            let body = if page { "" } else { echo };
+            let text = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            web.judge(move |_| Answer::Fixed(text.clone()));
+            let why = remote.refs(&[], &task()).unwrap_err();
+            let said = format!("{why} {why:?}");
+            assert!(
+                !said.contains("ghp_very") && !said.contains(&pair[..12]) && !said.contains(&alone[..12]),
+                "{said}"
+            );
+            assert!(page || why.to_string().ends_with(shown), "{why}");
+        }
+    }
+    let line = format!("ERR no {SECRET} here");
+    let packets = format!("001e# service=git-upload-pack\n0000{:04x}{line}", line.len() + 4);
+    let text = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\nContent-Length: {}\r\n\r\n{packets}",
+        packets.len()
+    );
+    web.judge(move |_| Answer::Fixed(text.clone()));
+    let why = remote.refs(&[], &task()).unwrap_err().to_string();
+    assert!(why.ends_with("says: no *** here"), "{why}");
+}
+
+#[test]
 fn statuses_become_words_and_times() {
     let root = tempfile::tempdir().unwrap();
     let web = Web::new(root.path());
