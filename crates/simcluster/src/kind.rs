@@ -212,6 +212,7 @@ well_known! {
     ENDPOINT_SLICE = "discovery.k8s.io" "EndpointSlice";
     LEASE = "coordination.k8s.io" "Lease";
     PRIORITY_CLASS = "scheduling.k8s.io" "PriorityClass";
+    RUNTIME_CLASS = "node.k8s.io" "RuntimeClass";
     STORAGE_CLASS = "storage.k8s.io" "StorageClass";
     DEFINITION = "apiextensions.k8s.io" "CustomResourceDefinition";
     ROLE = "rbac.authorization.k8s.io" "Role";

@@ -80,7 +80,8 @@ pub fn run(arguments: &Arguments) -> Exit {
 
 fn read_stand_ins(path: &Path) -> anyhow::Result<Vec<StandIn>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    kiban_simcluster::nodes::stand_ins(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+    let file = path.display().to_string();
+    kiban_simcluster::nodes::stand_ins(&file, &text).map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 async fn serve(config: Config, kubeconfig: &Path) -> anyhow::Result<Exit> {

@@ -1,5 +1,8 @@
 //! What admission adds to pods: a service account and its token, a priority, tolerations of dead nodes.
 
+use std::collections::BTreeMap;
+
+use kiban_base::quantity::Quantity;
 use serde_json::{Value, json};
 
 use crate::validate::SYSTEM_PRIORITIES;
@@ -36,6 +39,27 @@ pub enum Refused {
         stated: i64,
         /// What its class gives.
         class: i64,
+    },
+    /// The runtime class is not there.
+    #[error("pod rejected: RuntimeClass {0:?} not found")]
+    NoRuntimeClass(String),
+    /// The pod states what it costs beside its containers, and its runtime class says otherwise.
+    #[error("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")]
+    OverheadDiffers,
+    /// The pod states what it costs beside its containers, and no runtime class does.
+    #[error("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")]
+    OverheadWithoutClass,
+    /// The pod and its runtime class ask for different nodes.
+    #[error(
+        "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {class}; pod.spec.nodeSelector[{key}] = {stated}"
+    )]
+    NodesDiffer {
+        /// The label.
+        key: String,
+        /// What the class asks for.
+        class: String,
+        /// What the pod asks for.
+        stated: String,
     },
 }
 
@@ -216,4 +240,50 @@ pub fn default_tolerations(pod: &mut Value) {
             push(spec, "tolerations", toleration);
         }
     }
+}
+
+/// Gives a pod the overhead, the nodes and the tolerations of the runtime class that it names; `class` finds one.
+///
+/// # Errors
+/// The class does not exist, or it and the pod contradict each other.
+pub fn runtime_class(pod: &mut Value, class: &dyn Fn(&str) -> Option<Value>) -> Result<(), Refused> {
+    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else { return Ok(()) };
+    let stated = spec.get("overhead").filter(|o| o.as_object().is_some_and(|o| !o.is_empty())).cloned();
+    let Some(name) = spec.get("runtimeClassName").and_then(Value::as_str).map(str::to_owned) else {
+        return if stated.is_some() { Err(Refused::OverheadWithoutClass) } else { Ok(()) };
+    };
+    let Some(found) = class(&name) else { return Err(Refused::NoRuntimeClass(name)) };
+    let overhead = dig(&found, "overhead.podFixed");
+    match stated {
+        Some(_) if field(&found, "overhead").is_null() => return Err(Refused::OverheadWithoutClass),
+        Some(stated) if !same_amounts(&stated, overhead) => return Err(Refused::OverheadDiffers),
+        None if !overhead.is_null() => drop(spec.insert("overhead".to_owned(), overhead.clone())),
+        _ => {}
+    }
+    let mut nodes = spec.get("nodeSelector").and_then(Value::as_object).cloned().unwrap_or_default();
+    for (key, value) in dig(&found, "scheduling.nodeSelector").as_object().into_iter().flatten() {
+        if let Some(own) = nodes.insert(key.clone(), value.clone()).filter(|own| own != value) {
+            let (class, stated) = (text(value).to_owned(), text(&own).to_owned());
+            return Err(Refused::NodesDiffer { key: key.clone(), class, stated });
+        }
+    }
+    if !nodes.is_empty() {
+        spec.insert("nodeSelector".to_owned(), nodes.into());
+    }
+    for toleration in list(dig(&found, "scheduling.tolerations")) {
+        let Some(spec) = pod.get_mut("spec") else { break };
+        if !list(field(spec, "tolerations")).contains(toleration) {
+            push(spec, "tolerations", toleration.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Whether two maps of amounts say the same, however they are written.
+fn same_amounts(one: &Value, other: &Value) -> bool {
+    let read = |map: &Value| -> BTreeMap<String, Option<Quantity>> {
+        let entries = map.as_object().into_iter().flatten();
+        entries.map(|(key, value)| (key.clone(), Quantity::from_json(value).ok())).collect()
+    };
+    read(one) == read(other)
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use kiban_schema::json::{self, Document};
 use kiban_schema::table::Schema;
 use kiban_schema::{proto, strict};
@@ -17,6 +17,9 @@ use crate::status::ApiError;
 /// Largest body: the API server's `--max-request-bytes` for everything but streams.
 const MAX_BODY: usize = 3 << 20;
 
+/// How much of a body that is too large is read and thrown away before the answer.
+const MAX_DRAINED: usize = 64 << 20;
+
 /// How long a client may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -25,17 +28,35 @@ pub(super) async fn read(body: Incoming, encoding: String) -> Result<Bytes, ApiE
     if !encoding.is_empty() && encoding != "identity" {
         return Err(ApiError::unsupported_media(format!("content encoding {encoding} is not supported")));
     }
-    let reading = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-    match reading {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(ApiError::new(
-            413,
-            "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {MAX_BODY}"),
-        )),
-        Ok(Err(_)) => Err(ApiError::bad_request("the request body ended early")),
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body)).await {
+        Ok(answer) => answer,
         Err(_) => Err(ApiError::new(408, "Timeout", "the request body did not arrive in time")),
     }
+}
+
+/// Reads to the end, or as far as is bearable: clients that are answered in the midst of a body take its end for
+/// the connection's, and never see the answer.
+async fn collect<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    let mut seen = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::bad_request("the request body ended early"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        if seen <= MAX_BODY {
+            whole.extend_from_slice(&data);
+        } else {
+            whole = BytesMut::new();
+        }
+        if seen > MAX_DRAINED {
+            break;
+        }
+    }
+    if seen > MAX_BODY {
+        let message = format!("Request entity too large: limit is {MAX_BODY}");
+        return Err(ApiError::new(413, "RequestEntityTooLarge", message));
+    }
+    Ok(whole.freeze())
 }
 
 /// A decoded object and what its fields were warned about.
@@ -147,4 +168,49 @@ fn check_validation(validation: &str) -> Result<(), ApiError> {
         text,
         Some("fieldValidation"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// So many pieces of a MiB each.
+    struct Pieces(usize);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Some(rest) = self.0.checked_sub(1) else { return Poll::Ready(None) };
+            self.0 = rest;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; 1 << 20])))))
+        }
+    }
+
+    fn read(body: &mut Pieces) -> Result<Bytes, ApiError> {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(collect(body))
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_read_to_its_end_before_the_answer_unless_it_has_none() {
+        assert_eq!(read(&mut Pieces(3)).unwrap().len(), MAX_BODY);
+        let mut large = Pieces(60);
+        let error = read(&mut large).unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (413, "Request entity too large: limit is 3145728"));
+        assert_eq!(large.0, 0);
+        let mut endless = Pieces(usize::MAX);
+        assert_eq!(read(&mut endless).unwrap_err().code, 413);
+        assert_eq!(usize::MAX - endless.0, (MAX_DRAINED >> 20) + 1);
+    }
 }

@@ -167,3 +167,32 @@ fn pages_are_of_one_revision_whatever_happens_meanwhile() {
     revisions.dedup();
     assert_eq!(revisions.len(), 1);
 }
+
+#[test]
+fn a_bound_claim_does_not_shrink() {
+    let mut world = World::fast(1);
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}});
+    world.create(*PERSISTENT_VOLUME_CLAIM, json!({"metadata": {"name": "data"}, "spec": spec}));
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+    }});
+    world.create(*POD, pod);
+    world.secs(1);
+    let client = Client::new(&world);
+    let path = "/api/v1/namespaces/default/persistentvolumeclaims/data";
+    let size = |size: &str| {
+        let change = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+        client.patch(path, "application/merge-patch+json", &change)
+    };
+    for smaller in ["1Gi", "512Mi"] {
+        let (code, answer) = size(smaller);
+        assert_eq!(code, 422, "{answer}");
+        assert_eq!(
+            answer["message"],
+            "PersistentVolumeClaim \"data\" is invalid: spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
+        );
+    }
+    let (code, answer) = size("3Gi");
+    assert_eq!(code, 200, "{answer}");
+}

@@ -2,9 +2,11 @@
 //!
 //! For manifests whose secrets come from elsewhere: the file names what may be made up.
 
+use kiban_model::decode::decode;
 use kiban_model::origin::Layer;
 use kiban_model::problem::{Kind, Problem};
-use kiban_model::yaml::{self, Mark, Tree};
+use kiban_model::yaml::{self, Node, Tree};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::needs::Need;
@@ -28,62 +30,82 @@ pub struct StandIn {
     pub data: Vec<(String, String)>,
 }
 
-/// Reads the file of `--stand-ins`: a list, in YAML or JSON, of
+/// An entry as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    kind: Made,
+    namespace: Option<String>,
+    name: String,
+    keys: Option<Value>,
+}
+
+/// The kinds that are made up.
+#[derive(Deserialize)]
+enum Made {
+    ConfigMap,
+    Secret,
+}
+
+/// Reads the file of `--stand-ins`, which is called `file`: a list, in YAML or JSON, of
 /// `{kind: Secret, namespace: "shop-*", name: orders-db, keys: [url, password]}`.
 ///
 /// `namespace` is any where it is missing; `keys` is a list of names, or a map of names to values.
 ///
 /// # Errors
-/// The place of the entry that makes no sense, and why.
-pub fn stand_ins(text: &str) -> Result<Vec<StandIn>, String> {
-    let place = |mark: &Mark, why: String| Problem::at(mark, Kind::Value, why).to_string();
+/// All that makes no sense, each with its place, a line each.
+pub fn stand_ins(file: &str, text: &str) -> Result<Vec<StandIn>, String> {
     let mut all = Vec::new();
-    for document in yaml::parse("stand-ins", text.as_bytes(), Layer::Profile).map_err(|e| e.to_string())? {
+    let mut problems = Vec::new();
+    for document in yaml::parse(file, text.as_bytes(), Layer::Profile).map_err(|e| e.to_string())? {
         if !matches!(document.tree, Tree::List(_)) {
-            let why = "expected a list of {kind, namespace, name, keys}".to_owned();
-            return Err(place(&document.mark, why));
+            let why = "expected a list of {kind, namespace, name, keys}";
+            problems.push(Problem::at(&document.mark, Kind::Value, why));
         }
         for entry in document.items() {
-            all.push(read(&entry.to_json()).map_err(|why| place(&entry.mark, why))?);
+            all.extend(read(entry, &mut problems));
         }
     }
-    Ok(all)
+    if problems.is_empty() {
+        return Ok(all);
+    }
+    Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-fn read(entry: &Value) -> Result<StandIn, String> {
-    let map = entry.as_object().ok_or("expected a map")?;
-    let known = ["kind", "namespace", "name", "keys"];
-    if let Some(key) = map.keys().find(|k| !known.contains(&k.as_str())) {
-        return Err(format!("unknown key \"{key}\", expected one of {}", known.join(", ")));
+fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<StandIn> {
+    let decoded = decode::<Entry>(node.clone(), "a stand-in", None);
+    problems.extend(decoded.problems);
+    let entry = decoded.value?;
+    for (key, text) in [("name", Some(&entry.name)), ("namespace", entry.namespace.as_ref())] {
+        if text.is_some_and(String::is_empty) {
+            let mark = decoded.tree.get(key).map_or(&node.mark, |value| &value.mark);
+            problems.push(Problem::at(mark, Kind::Value, format!("{key}: an empty text names nothing")));
+        }
     }
-    let text = |key: &str, default: Option<&str>| match map.get(key) {
-        None => default.map(str::to_owned).ok_or(format!("\"{key}\" is missing")),
-        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-        Some(_) => Err(format!("\"{key}\" must be text")),
+    let data = keys(entry.keys.as_ref()).or_else(|| {
+        let mark = decoded.tree.get("keys").map_or(&node.mark, |value| &value.mark);
+        let why = "keys: expected a list of names, or a map of names to texts";
+        problems.push(Problem::at(mark, Kind::Value, why));
+        None
+    })?;
+    let kind = match entry.kind {
+        Made::ConfigMap => "ConfigMap",
+        Made::Secret => "Secret",
     };
-    let kind = text("kind", None)?;
-    if kind != "ConfigMap" && kind != "Secret" {
-        return Err(format!("kind must be ConfigMap or Secret, not \"{kind}\""));
-    }
-    Ok(StandIn {
-        kind,
-        namespace: text("namespace", Some("*"))?,
-        name: text("name", None)?,
-        data: keys(map.get("keys"))?,
-    })
+    let namespace = entry.namespace.unwrap_or_else(|| "*".to_owned());
+    Some(StandIn { kind: kind.to_owned(), namespace, name: entry.name, data })
 }
 
-fn keys(given: Option<&Value>) -> Result<Vec<(String, String)>, String> {
-    let wrong = || "\"keys\" must be a list of names, or a map of names to texts".to_owned();
+fn keys(given: Option<&Value>) -> Option<Vec<(String, String)>> {
     match given {
-        None | Some(Value::Null) => Ok(Vec::new()),
+        None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::Array(names)) => {
-            names.iter().map(|n| n.as_str().map(|n| (n.to_owned(), made_up(n))).ok_or_else(wrong)).collect()
+            names.iter().map(|n| n.as_str().map(|n| (n.to_owned(), made_up(n)))).collect()
         }
         Some(Value::Object(map)) => {
-            map.iter().map(|(k, v)| v.as_str().map(|v| (k.clone(), v.to_owned())).ok_or_else(wrong)).collect()
+            map.iter().map(|(k, v)| v.as_str().map(|v| (k.clone(), v.to_owned()))).collect()
         }
-        Some(_) => Err(wrong()),
+        Some(_) => None,
     }
 }
 
@@ -167,6 +189,7 @@ mod tests {
     #[test]
     fn a_file_names_kinds_places_and_keys() {
         let list = stand_ins(
+            "s.yaml",
             "- {kind: Secret, namespace: 'shop-*', name: orders-db, keys: [url, password]}\n- kind: ConfigMap\n  name: '*-settings'\n  keys: {mode: fast}\n",
         )
         .unwrap();
@@ -182,18 +205,26 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         for (text, expected) in [
-            ("kind: Secret", "stand-ins:1:1: expected a list"),
-            ("- 3", "stand-ins:1:3: expected a map"),
-            ("- {kind: Secret}", "stand-ins:1:3: \"name\" is missing"),
-            ("- {kind: Pod, name: x}", "stand-ins:1:3: kind must be ConfigMap or Secret, not \"Pod\""),
-            ("- {kind: Secret, name: x, key: [a]}", "stand-ins:1:3: unknown key \"key\""),
-            ("\n- {kind: Secret, name: x, keys: 3}", "stand-ins:2:3: \"keys\" must be a list"),
-            ("- {kind: Secret, name: [x]}", "stand-ins:1:3: \"name\" must be text"),
+            ("kind: Secret", "s.yaml:1:1: expected a list of {kind, namespace, name, keys}"),
+            ("- 3", "s.yaml:1:3: expected a map of keys and values, found number 3"),
+            ("- {kind: Secret}", "s.yaml:1:3: missing key \"name\" in a stand-in"),
+            ("- {kind: Pod, name: x}", "s.yaml:1:10: kind: \"Pod\" is none of ConfigMap, Secret"),
+            (
+                "- {kind: Secret, nam: x}",
+                "s.yaml:1:18: unknown key \"nam\" in a stand-in; did you mean \"name\"?",
+            ),
+            ("\n- {kind: Secret, name: x, keys: 3}", "s.yaml:2:33: keys: expected a list of names"),
+            ("- {kind: Secret, name: x, keys: [3]}", "s.yaml:1:33: keys: expected a list of names"),
+            ("- {kind: Secret, name: [x]}", "s.yaml:1:24: name: expected a text, found a list"),
+            ("- {kind: Secret, name: \"\"}", "s.yaml:1:24: name: an empty text names nothing"),
         ] {
-            let error = stand_ins(text).unwrap_err();
+            let error = stand_ins("s.yaml", text).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{text}: {error}");
         }
-        assert!(stand_ins("- [").is_err());
+        let two = stand_ins("s.yaml", "- {kind: Pod, name: x}\n- {kind: Secret, nam: x}").unwrap_err();
+        assert_eq!(two.lines().count(), 2, "{two}");
+        assert!(stand_ins("s.yaml", "- [").is_err());
     }
 
     #[test]

@@ -226,7 +226,8 @@ impl Cluster {
         }
     }
 
-    /// Contract: the admission plugins ServiceAccount, Priority and DefaultTolerationSeconds.
+    /// Contract: the admission plugins ServiceAccount, Priority, DefaultTolerationSeconds and
+    /// RuntimeClass.
     fn admit_pod(&self, pod: &mut Value) -> Result<(), Refused> {
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
         let account = |name: &str| {
@@ -236,6 +237,9 @@ impl Cluster {
         admission::service_account(pod, &account, &mut || self.random(|r| r.suffix(5)))?;
         admission::priority(pod, &|name| self.priority_class(name))?;
         admission::default_tolerations(pod);
+        admission::runtime_class(pod, &|name| {
+            self.get(*well_known::RUNTIME_CLASS, &Key::new("", name)).map(|class| class.value())
+        })?;
         Ok(())
     }
 

@@ -435,3 +435,50 @@ fn a_namespace_must_be_there_and_take_new_objects() {
         "the namespace of the provided object does not match the namespace sent on the request"
     ));
 }
+
+#[test]
+fn a_pod_of_a_runtime_class_gets_what_the_class_says() {
+    let lab = lab();
+    let pod = |name: &str, spec: Value| {
+        let mut pod = json!({
+            "metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+        });
+        for (field, value) in spec.as_object().unwrap() {
+            pod["spec"][field] = value.clone();
+        }
+        lab.create(*POD, pod)
+    };
+    let refused = pod("p1", json!({"runtimeClassName": "nope"})).unwrap_err();
+    assert_eq!(refused.code, 403);
+    assert_eq!(refused.message, "pods \"p1\" is forbidden: pod rejected: RuntimeClass \"nope\" not found");
+    let class = json!({
+        "metadata": {"name": "box"}, "handler": "box", "overhead": {"podFixed": {"memory": "64Mi"}},
+        "scheduling": {
+            "nodeSelector": {"boxed": "yes"},
+            "tolerations": [{"key": "boxed", "operator": "Exists", "effect": "NoSchedule"}],
+        },
+    });
+    lab.create(*RUNTIME_CLASS, class).unwrap();
+    let made = pod("p2", json!({"runtimeClassName": "box", "nodeSelector": {"zone": "a"}})).unwrap().value();
+    assert_eq!(made["spec"]["overhead"], json!({"memory": "64Mi"}));
+    assert_eq!(made["spec"]["nodeSelector"], json!({"zone": "a", "boxed": "yes"}));
+    assert_eq!(made["spec"]["tolerations"].as_array().unwrap().last().unwrap()["key"], "boxed");
+    for (spec, why) in [
+        (
+            json!({"runtimeClassName": "box", "nodeSelector": {"boxed": "no"}}),
+            "conflict: runtimeClass.scheduling.nodeSelector[boxed] = yes; pod.spec.nodeSelector[boxed] = no",
+        ),
+        (
+            json!({"runtimeClassName": "box", "overhead": {"memory": "1Mi"}}),
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
+        (
+            json!({"overhead": {"memory": "1Mi"}}),
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+        ),
+    ] {
+        let refused = pod("p3", spec).unwrap_err();
+        assert_eq!(refused.message, format!("pods \"p3\" is forbidden: {why}"));
+    }
+    pod("p4", json!({"runtimeClassName": "box", "overhead": {"memory": "65536Ki"}})).unwrap();
+}

@@ -177,7 +177,7 @@ fn a_missing_key_is_named_and_optional_ones_are_no_hindrance() {
 
 #[test]
 fn stand_ins_are_made_where_a_pod_waits_for_them() {
-    let list = stand_ins("- {kind: Secret, name: 'orders-*', keys: [url]}").unwrap();
+    let list = stand_ins("s.yaml", "- {kind: Secret, name: 'orders-*', keys: [url]}").unwrap();
     let mut sim = Sim::new(true, 1, list);
     let spec = with(|s| {
         s["containers"][0]["env"] =
