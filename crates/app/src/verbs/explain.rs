@@ -29,6 +29,12 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn explain(arguments: &Arguments) -> Result<Exit, Exit> {
+    if let Some(at) = empty_first_step(&arguments.path) {
+        return Err(Exit::Usage(anyhow::anyhow!(
+            "path {:?}: nothing between the dots at character {at}",
+            arguments.path
+        )));
+    }
     let repo = arguments.source.load()?;
     let env = arguments.env.clone().or_else(|| default_env(&repo));
     let env = env.ok_or_else(|| Exit::Usage(anyhow::anyhow!("platform.yaml names no environment")))?;
@@ -39,6 +45,13 @@ fn explain(arguments: &Arguments) -> Result<Exit, Exit> {
         .map_err(|e| Exit::Usage(anyhow::anyhow!("{e}")))?;
     print(&explanation);
     Ok(Exit::Done)
+}
+
+/// Where the step behind the kind is empty, as a character from 1: the rest is read as a path of its own, which may
+/// begin with a dot.
+fn empty_first_step(path: &str) -> Option<usize> {
+    let (kind, rest) = path.split_once('.')?;
+    (rest.is_empty() || rest.starts_with('.')).then(|| kind.chars().count() + 2)
 }
 
 fn default_env(repo: &Repo) -> Option<String> {
@@ -59,6 +72,26 @@ fn print(explanation: &Explanation) {
         }
         if let Some(origin) = &line.origin {
             terminal::line(&format!("  from  {origin} ({})", origin.layer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::empty_first_step;
+
+    #[test]
+    fn an_empty_step_behind_the_kind_is_found() {
+        for (path, at) in [
+            ("deployment", None),
+            ("deployment.spec.template", None),
+            ("deployment/orders.spec", None),
+            ("deployment[spec]", None),
+            ("deployment..spec", Some(12)),
+            ("deployment.", Some(12)),
+            ("..", Some(2)),
+        ] {
+            assert_eq!(empty_first_step(path), at, "{path}");
         }
     }
 }

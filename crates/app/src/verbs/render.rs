@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 
 use super::source::{self, Source, count};
 use crate::{Exit, terminal};
+
+#[cfg(test)]
+mod tests;
 
 /// Arguments of `kiban render`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +50,7 @@ fn render(arguments: &Arguments) -> Result<Exit, Exit> {
             written => Ok(written.map(|()| Exit::Done).context("cannot write to stdout")?),
         };
     };
+    refuse_what_is_read(&arguments.source.dir, out)?;
     let mut stale = 0;
     for rendered in &all {
         let wanted = rendered.files();
@@ -57,7 +61,7 @@ fn render(arguments: &Arguments) -> Result<Exit, Exit> {
             plan.report();
             stale += plan.size();
         } else {
-            plan.carry_out(&wanted)?;
+            plan.carry_out(&wanted, out)?;
             eprintln!(
                 "{}: {} ({} written, {} removed)",
                 folder.display(),
@@ -89,7 +93,7 @@ pub fn write_apps(rendered: &kiban_manifest::Rendered, apps: &[String], out: &Pa
         there.extend(files_below(folder).with_context(|| format!("cannot read {}", folder.display()))?);
     }
     let plan = Plan::of(out, &wanted, there)?;
-    plan.carry_out(&wanted)?;
+    plan.carry_out(&wanted, out)?;
     for path in plan.write.iter().chain(&plan.remove) {
         eprintln!("{} {}", path.display(), if plan.write.contains(path) { "written" } else { "removed" });
     }
@@ -135,7 +139,7 @@ impl Plan {
         }
     }
 
-    fn carry_out(&self, wanted: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    fn carry_out(&self, wanted: &BTreeMap<String, String>, out: &Path) -> anyhow::Result<()> {
         for path in &self.write {
             let text = self.paths.get(path).and_then(|key| wanted.get(key)).map_or("", String::as_str);
             let folder = path.parent().unwrap_or(Path::new("."));
@@ -145,9 +149,62 @@ impl Plan {
         }
         for path in &self.remove {
             std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+            remove_emptied(path, out);
         }
         Ok(())
     }
+}
+
+/// Removes the folders below `out` in which `path` was the last thing. A folder that holds something, or that
+/// cannot be removed, stays: it is in nobody's way.
+fn remove_emptied(path: &Path, out: &Path) {
+    let folders = path.ancestors().skip(1).take_while(|folder| *folder != out && folder.starts_with(out));
+    for folder in folders {
+        if std::fs::remove_dir(folder).is_err() {
+            return;
+        }
+    }
+}
+
+/// Refuses an `out` inside of the repository `dir` that is not below its `rendered/`: what is written there would
+/// be read as a team's own, and what lies there removed.
+fn refuse_what_is_read(dir: &Path, out: &Path) -> Result<(), Exit> {
+    let cannot = |path: &Path| format!("cannot find out where {} is", path.display());
+    let root = std::fs::canonicalize(dir).with_context(|| cannot(dir))?;
+    let place = whereabouts(out).with_context(|| cannot(out))?;
+    match place.strip_prefix(&root) {
+        Ok(inside) if !inside.starts_with("rendered") && !is_hidden(inside) => {
+            Err(Exit::Usage(anyhow::anyhow!(
+                "--out {}: the folder is part of the repository that is read; name {} or a folder outside of {}",
+                out.display(),
+                dir.join("rendered").display(),
+                dir.display()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hidden folders are not read.
+fn is_hidden(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+}
+
+/// The absolute path of what need not be there yet: of what is there, links are followed.
+fn whereabouts(path: &Path) -> std::io::Result<PathBuf> {
+    let mut place = std::env::current_dir()?;
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(place.pop()),
+            part => place.push(part),
+        }
+        match std::fs::canonicalize(&place) {
+            Ok(followed) => place = followed,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(place)
 }
 
 /// Keys begin with `rendered/`, which `--out` stands for.
