@@ -5,6 +5,7 @@ mod local;
 pub(in crate::verbs) mod lookup;
 mod pins;
 mod show;
+mod write;
 
 use std::path::PathBuf;
 

@@ -9,8 +9,8 @@ use anyhow::{Context, anyhow, bail};
 use kiban_delivery::image::ask::Ask;
 use kiban_delivery::image::manifest::{self, Outcome};
 
-use super::Set;
 use super::ask::Asked;
+use super::{Set, write};
 use crate::{Exit, terminal};
 
 /// The largest file that is read, in bytes.
@@ -60,7 +60,7 @@ fn change(set: &Set) -> anyhow::Result<()> {
         bail!("{}", lines.join("\n"));
     }
     let to_stdout = set.output.is_some() || texts.iter().all(|t| t.path.is_none());
-    if to_stdout { print(&texts, &outcomes) } else { write(&texts, &outcomes) }
+    if to_stdout { print(&texts, &outcomes) } else { write_all(&texts, &outcomes) }
 }
 
 fn set_all(texts: &[Text], asks: &[Ask]) -> anyhow::Result<Vec<Outcome>> {
@@ -100,8 +100,12 @@ fn print(texts: &[Text], outcomes: &[Outcome]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(texts: &[Text], outcomes: &[Outcome]) -> anyhow::Result<()> {
+fn write_all(texts: &[Text], outcomes: &[Outcome]) -> anyhow::Result<()> {
     let mut changed = 0;
+    // All or none, as far as can be told before.
+    for (text, _) in texts.iter().zip(outcomes).filter(|(_, outcome)| !outcome.changes.is_empty()) {
+        text.path.as_deref().map(write::target).transpose()?;
+    }
     for (text, outcome) in texts.iter().zip(outcomes) {
         let Some(path) = &text.path else {
             bail!("standard input goes to standard output: say -o yaml, or leave out the files");
@@ -109,8 +113,7 @@ fn write(texts: &[Text], outcomes: &[Outcome]) -> anyhow::Result<()> {
         if outcome.changes.is_empty() {
             continue;
         }
-        terminal::write_whole(path, &outcome.text, false)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write::write(path, &outcome.text)?;
         for change in &outcome.changes {
             let from = if change.from.is_empty() { String::new() } else { format!("{} → ", change.from) };
             terminal::line(&format!("{}:{}: {from}{}", text.name, change.line, change.to));
@@ -133,6 +136,8 @@ fn read_all(names: &[String]) -> anyhow::Result<Vec<Text>> {
         }
         let path = Path::new(name);
         if !path.exists() {
+            // A link to nothing is named as what it is.
+            write::target(path)?;
             bail!("the path {name:?} does not exist");
         }
         if path.is_dir() {

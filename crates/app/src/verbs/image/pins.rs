@@ -14,7 +14,7 @@ use kiban_model::repo::Repo;
 
 use super::super::source::{self, Source};
 use super::ask::Asked;
-use super::{Set, lookup};
+use super::{Set, lookup, write};
 use crate::{Exit, terminal};
 
 /// An app in an environment, whose image is to change.
@@ -57,8 +57,7 @@ fn change(set: &Set) -> Result<Exit, Exit> {
         if let Some(text) = &edit.text {
             let folder = edit.path.parent().unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            terminal::write_whole(&edit.path, text, false)
-                .with_context(|| format!("cannot write {}", edit.path.display()))?;
+            write::write(&edit.path, text)?;
         }
         terminal::line(&format!("{}: {}", edit.shown, edit.line));
     }
@@ -239,6 +238,8 @@ fn look_up(set: &Set, targets: &[Target]) -> Result<BTreeMap<String, Resolved>, 
 fn edit(root: &Path, target: &Target) -> Result<Edit, Exit> {
     let shown = format!("{}/env/{}.pin.yaml", target.app, target.env);
     let path = root.join(&shown);
+    // Before anything is written: a link to nothing is no place for a new file.
+    write::target(&path)?;
     let pin = Pin::of(&target.repository, &target.image).map_err(|e| Exit::Usage(anyhow!(e)))?;
     let old = match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
