@@ -48,3 +48,17 @@ fn a_reader_that_goes_away_is_no_failure_of_ours() {
     assert!(!err.contains("panicked"), "{err}");
     assert_eq!(output.status.code(), Some(0), "{err}");
 }
+
+#[test]
+fn a_full_disk_below_stderr_is_no_crash() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let said = Command::new(env!("CARGO_BIN_EXE_kiban"))
+        .args(["render", "-e", "dev", "--check", "--out"])
+        .arg(folder.path().join("rendered"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop"))
+        .stderr(Stdio::from(full))
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1), "what is not current is told by the code");
+}

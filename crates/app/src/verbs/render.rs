@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context;
 
 use super::source::{self, Source, count};
+use crate::note;
 use crate::{Exit, terminal};
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ fn render(arguments: &Arguments) -> Result<Exit, Exit> {
             stale += plan.size();
         } else {
             plan.carry_out(&wanted, out)?;
-            eprintln!(
+            note!(
                 "{}: {} ({} written, {} removed)",
                 folder.display(),
                 count(wanted.len(), "file"),
@@ -72,7 +73,7 @@ fn render(arguments: &Arguments) -> Result<Exit, Exit> {
         }
     }
     if stale > 0 {
-        eprintln!("{} not current: run `kiban render` with --out and without --check", count(stale, "file"));
+        note!("{} not current: run `kiban render` with --out and without --check", count(stale, "file"));
         return Ok(Exit::Found);
     }
     Ok(Exit::Done)
@@ -95,7 +96,7 @@ pub fn write_apps(rendered: &kiban_manifest::Rendered, apps: &[String], out: &Pa
     let plan = Plan::of(out, &wanted, there)?;
     plan.carry_out(&wanted, out)?;
     for path in plan.write.iter().chain(&plan.remove) {
-        eprintln!("{} {}", path.display(), if plan.write.contains(path) { "written" } else { "removed" });
+        note!("{} {}", path.display(), if plan.write.contains(path) { "written" } else { "removed" });
     }
     Ok(())
 }

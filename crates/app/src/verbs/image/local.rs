@@ -11,6 +11,7 @@ use kiban_delivery::image::manifest::{self, Outcome};
 
 use super::ask::Asked;
 use super::{Set, write};
+use crate::note;
 use crate::{Exit, terminal};
 
 /// The largest file that is read, in bytes.
@@ -32,7 +33,7 @@ pub(super) fn run(set: &Set) -> Exit {
         Ok(()) => Exit::Done,
         Err(error) => {
             let text = format!("{error:#}");
-            eprintln!("error: {}", text.strip_prefix("error: ").unwrap_or(&text));
+            note!("error: {}", text.strip_prefix("error: ").unwrap_or(&text));
             Exit::Found
         }
     }
@@ -121,7 +122,7 @@ fn write_all(texts: &[Text], outcomes: &[Outcome]) -> anyhow::Result<()> {
         changed += outcome.changes.len();
     }
     if changed == 0 {
-        eprintln!("nothing to change: the images are set already, or nothing has any");
+        note!("nothing to change: the images are set already, or nothing has any");
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use kiban_runtime::clock::SystemClock;
 use kiban_runtime::secret::Secret;
 
 use crate::Exit;
+use crate::note;
 
 /// The largest `config.json` of Docker, and file of certificates, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -148,7 +149,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// How it ends where an image could not be looked up: what the registry says of the image is a finding.
 pub(in crate::verbs) fn exit(error: RegistryError) -> Exit {
     if error.is_verdict() {
-        eprintln!("kiban: {error}");
+        note!("kiban: {error}");
         Exit::Found
     } else {
         // Its words hold their cause already.

@@ -15,6 +15,7 @@ use kiban_model::repo::Repo;
 use super::super::source::{self, Source};
 use super::ask::Asked;
 use super::{Set, lookup, write};
+use crate::note;
 use crate::{Exit, terminal};
 
 /// An app in an environment, whose image is to change.
@@ -120,7 +121,7 @@ fn named(repo: &Repo, repositories: &Repositories, asked: &Asked) -> Result<Vec<
         return Err(Exit::Usage(anyhow!("no app here has an image of the build output ({images})")));
     }
     for image in nobodys {
-        eprintln!("{image}: no app here has it, left out");
+        note!("{image}: no app here has it, left out");
     }
     Ok(asks)
 }
@@ -175,7 +176,7 @@ impl Repositories {
         let key = (ask.name.clone(), env.to_owned());
         let Some((repository, pinned)) = self.0.get(&key) else {
             for problem in self.1.get(env).into_iter().flatten() {
-                eprintln!("{problem}");
+                note!("{problem}");
             }
             anyhow::bail!("the files of {} in {env} do not say which image it has", ask.name);
         };
@@ -227,9 +228,9 @@ fn look_up(set: &Set, targets: &[Target]) -> Result<BTreeMap<String, Resolved>, 
         match &resolved.tag {
             Tag::Same => {}
             Tag::Elsewhere(now) => {
-                eprintln!("warning: the tag of {image} means {now} by now; the digest counts")
+                note!("warning: the tag of {image} means {now} by now; the digest counts")
             }
-            Tag::Gone => eprintln!("warning: the tag of {image} is not there any more; the digest counts"),
+            Tag::Gone => note!("warning: the tag of {image} is not there any more; the digest counts"),
         }
     }
     Ok(found)
@@ -249,7 +250,7 @@ fn edit(root: &Path, target: &Target) -> Result<Edit, Exit> {
     let new = match &old {
         None => pin::new_file(&pin),
         Some(text) => pin::set(&shown, text, &pin).map_err(|problem| {
-            eprintln!("{problem:#}");
+            note!("{problem:#}");
             Exit::Usage(anyhow!("{shown} cannot be changed"))
         })?,
     };
@@ -287,7 +288,7 @@ fn rendered(set: &Set, source: &Source, targets: &[Target]) -> Result<(), Exit> 
         return Ok(());
     }
     for env in apps.keys().filter(|env| out.join(env).is_dir()) {
-        eprintln!(
+        note!(
             "rendered/{env} is not current any more: kiban render -e {env} --out {} {}",
             out.display(),
             source.dir.display()
