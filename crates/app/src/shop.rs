@@ -28,6 +28,7 @@ shop! {
     "payments/env/stg.pin.yaml"
     "payments/env/stg.yaml"
     "platform.yaml"
+    "stand-ins.yaml"
     "stock/app.yaml"
     "stock/env/dev.pin.yaml"
     "stock/env/dev.yaml"
