@@ -18,7 +18,7 @@ use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, Mark, Source};
 use crate::origin::Layer;
 use crate::problem::{Kind, Problem};
 
-pub use write::{Change, Insert, apply, beside, rewrite};
+pub use write::{Change, Insert, apply, beside};
 
 /// One step from the root of a document to a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -59,5 +59,6 @@ fn watched_shortly(profile: &[u8], env: &str) -> anyhow::Result<Vec<u8>> {
     let is_it = |p: &&edit::Place| (0..3).all(|i| p.key(i) == wanted.get(i).copied()) && p.path.len() == 3;
     let Some(place) = scalars.places.iter().find(is_it) else { return Ok(profile.to_vec()) };
     let change = edit::Change { place, value: WATCH, comment: None };
-    Ok(edit::rewrite(&scalars, &[change]).into_bytes())
+    let text = edit::apply(&scalars, &[change], &[]).map_err(|p| anyhow::anyhow!("{p}"))?;
+    Ok(text.into_bytes())
 }

@@ -60,11 +60,6 @@ pub fn beside(scalars: &Scalars, beside: &Place, key: &str, value: &str, comment
     insert(at, if last.ends_with('\n') { format!("{line}{end}") } else { format!("{end}{line}") })
 }
 
-/// As [`apply`] without new keys; where that refuses, the text stays as it was.
-pub fn rewrite(scalars: &Scalars, changes: &[Change<'_>]) -> String {
-    apply(scalars, changes, &[]).unwrap_or_else(|_| scalars.source.text.clone())
-}
-
 /// Puts new values into places, and new keys beside them. A place keeps its quotes where the value can stand in
 /// them, a block its form; a comment behind it, on the same line, is replaced where the change says so.
 ///
