@@ -235,7 +235,7 @@ fn a_pushed_change_runs_and_a_bad_one_is_judged_taken_back_and_held() {
     assert_eq!(shop.deployment(".spec.template.metadata.annotations.sim\\.kiban\\.dev/crash-loop"), "");
     shop.until(&server, "orders to be available", || shop.deployment(".status.availableReplicas") == "1");
     let log = server.log();
-    for words in ["CrashLoopBackOff", "rolled back to", "its change was taken back by"] {
+    for words in ["ended with exit code 1", "rolled back to", "its change was taken back by"] {
         assert!(log.contains(words), "{words}: {log}");
     }
     git::git(&shop.repo.bare, &["fsck", "--strict"]);
