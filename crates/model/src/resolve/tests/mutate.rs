@@ -123,7 +123,11 @@ fn judge(all: &MemoryFiles, file: &str, text: String, place: &Place, new: &str) 
 fn names() -> Vec<String> {
     let mut names = shop().list().unwrap();
     let is_pin = |path: &str| path.ends_with(".pin.yaml");
-    names.retain(|path| path.ends_with(".yaml") && (!is_pin(path) || path.starts_with("orders/")));
+    // Beside the profile, what lies at the root is not the repository's: stand-ins of the embedded cluster.
+    let is_its = |path: &str| path.contains('/') || path == "platform.yaml";
+    names.retain(|path| {
+        path.ends_with(".yaml") && is_its(path) && (!is_pin(path) || path.starts_with("orders/"))
+    });
     names
 }
 
